@@ -1,0 +1,3 @@
+//! The customer catalog: REST on SQLite, announcing every change.
+
+fn main() {}

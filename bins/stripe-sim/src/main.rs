@@ -1,0 +1,3 @@
+//! A local, stateful, strict Stripe for development and tests.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Reads from Stripe what webhooks missed.
+
+fn main() {}

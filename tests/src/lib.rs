@@ -1,0 +1,1 @@
+//! The harness: starts programs, the broker and stripe-sim, and stops them.
