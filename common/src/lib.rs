@@ -1,7 +1,7 @@
 //! What the programs share, in reading order: a module uses only those above it.
 
-pub mod error;
 pub mod clock;
+pub mod endpoint;
+pub mod error;
 pub mod record;
 pub mod sync;
-pub mod endpoint;

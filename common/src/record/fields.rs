@@ -80,8 +80,7 @@ impl<'de> Deserialize<'de> for Field {
 pub struct Address(pub [String; 6]);
 
 /// The parts' names at Stripe and in the catalog, in the order of [`Address`].
-pub const ADDRESS_PARTS: [&str; 6] =
-    ["line1", "line2", "city", "state", "postal_code", "country"];
+pub const ADDRESS_PARTS: [&str; 6] = ["line1", "line2", "city", "state", "postal_code", "country"];
 
 impl Address {
     pub fn is_empty(&self) -> bool {
@@ -260,7 +259,11 @@ impl Serialize for Fields {
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        if json.is_object() { Ok(Self::from_json(&json)) } else { Err(D::Error::custom("not an object")) }
+        if json.is_object() {
+            Ok(Self::from_json(&json))
+        } else {
+            Err(D::Error::custom("not an object"))
+        }
     }
 }
 

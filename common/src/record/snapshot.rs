@@ -225,7 +225,9 @@ mod tests {
         let event = json!({"id": "evt_1", "object": "event", "type": "customer.deleted",
             "created": 5, "data": {"object": {"id": "cus_1", "object": "customer"}}});
         let StripeEvent::Customer { snapshot, .. } = StripeEvent::from_json(&event).expect("reads")
-        else { panic!("not a customer's event") };
+        else {
+            panic!("not a customer's event")
+        };
         assert!(snapshot.deleted);
     }
 }
