@@ -29,6 +29,9 @@ pub struct Memory {
     pub remote: Remote,
     /// The version the attempts count for, and how many keys were used up.
     attempts: (u64, u32),
+    /// A create of unknown fate: nothing is created before a look-up. It outlives the record that
+    /// raised it, since a newer one may replace that before the look-up succeeds.
+    must_look: bool,
 }
 
 /// What Stripe has, known only from fresh answers to our own writes and from GETs.
@@ -51,7 +54,6 @@ pub struct Job {
     announced_at: Millis,
     /// When it was last looked for, and not found.
     looked_at: Option<Millis>,
-    must_look: bool,
     refused: BTreeMap<Field, String>,
     deleted: Vec<String>,
     outcome: Outcome,
@@ -135,7 +137,6 @@ impl Job {
             announced_at,
             fresh,
             looked_at: None,
-            must_look: false,
             refused: BTreeMap::new(),
             deleted: Vec::new(),
             outcome: Outcome::Skipped,
@@ -235,7 +236,7 @@ fn next_create(job: &Job, memory: &Memory, now: Millis) -> Step {
     // Since the last look, or since the first announcement, a request of ours may have landed
     // under a key that Stripe has forgotten.
     let trusted_since = job.looked_at.unwrap_or(first_at);
-    if job.must_look || now - trusted_since > KEY_TRUST_MS {
+    if memory.must_look || now - trusted_since > KEY_TRUST_MS {
         return look(job);
     }
     let without: Vec<Field> = job.refused.keys().cloned().collect();
@@ -323,7 +324,7 @@ fn unexpected(job: &Job, memory: &Memory, answer: &Answer, now: Millis) -> SyncR
 fn on_look(job: &mut Job, memory: &mut Memory, answer: Answer, now: Millis) -> Option<SyncResult> {
     match answer {
         Answer::Found(found) => {
-            job.must_look = false;
+            memory.must_look = false;
             job.looked_at = Some(now);
             match found {
                 Found::Live { id } => {
@@ -362,7 +363,7 @@ fn on_create(
         Answer::Refused { field, why } => refuse(job, memory, FIRST_VERSION, field, why, now),
         Answer::KeyReused | Answer::StoredError => {
             use_up_key(memory, FIRST_VERSION);
-            job.must_look = true;
+            memory.must_look = true;
             None
         }
         other @ (Answer::Missing | Answer::Failed { .. } | Answer::Found(_)) => {
