@@ -161,7 +161,7 @@ impl Call<'_> {
     }
 
     fn read(&self, route: &Route, plan: &Plan) -> Result<Outcome, ApiError> {
-        self.refuse(plan)?;
+        refuse(plan)?;
         self.sim.pause.sleep_ms(plan.latency_ms);
         let value = {
             let store = lock(&self.sim.store);
@@ -216,7 +216,7 @@ impl Call<'_> {
             }
         };
         ops::validate(self.sim, write, &self.form)?;
-        self.refuse(plan)?;
+        refuse(plan)?;
         let locked = self.lock_customer(write, plan)?;
         self.sim.pause.sleep_ms(plan.latency_ms);
         let mut outcome = self.execute(write, plan, fingerprint)?;
@@ -319,13 +319,6 @@ impl Call<'_> {
         Ok(outcome)
     }
 
-    fn refuse(&self, plan: &Plan) -> Result<(), ApiError> {
-        let Some(End::Refuse { param, code, message }) = &plan.end else { return Ok(()) };
-        let mut error = ApiError::invalid(message).param(param);
-        error.code.clone_from(code);
-        Err(error)
-    }
-
     fn failed(&self, error: &ApiError) -> Outcome {
         let explicit = match error.status {
             400..=408 | 410..=428 => Some(false),
@@ -396,6 +389,14 @@ impl Call<'_> {
         }
         Reply::Answer(response)
     }
+}
+
+/// A refusal by name comes with the validation, so that it is not kept for the key.
+fn refuse(plan: &Plan) -> Result<(), ApiError> {
+    let Some(End::Refuse { param, code, message }) = &plan.end else { return Ok(()) };
+    let mut error = ApiError::invalid(message).param(param);
+    error.code.clone_from(code);
+    Err(error)
 }
 
 /// The error a rule asks for.

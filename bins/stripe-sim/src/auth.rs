@@ -8,10 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::errors::ApiError;
 use crate::http::Request;
 
-/// How the key came, and what it may do.
+/// Whose key it is, and what it may do.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    pub scheme: &'static str,
     /// The key's kind and the first digits of its digest: enough to tell callers apart.
     pub name: String,
     pub may_write: bool,
@@ -65,7 +64,7 @@ pub fn caller(request: &Request) -> Result<Caller, ApiError> {
     };
     let digest = hex::encode(Sha256::digest(key.as_bytes()));
     let name = format!("{kind}{}", digest.get(..8).unwrap_or_default());
-    Ok(Caller { scheme, name, may_write: kind == "sk_test_" })
+    Ok(Caller { name, may_write: kind == "sk_test_" })
 }
 
 /// A restricted key here may read only.

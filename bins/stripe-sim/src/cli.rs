@@ -113,6 +113,7 @@ impl From<Args> for Config {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on has failed
 mod tests {
     use super::*;
 

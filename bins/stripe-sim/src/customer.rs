@@ -499,6 +499,7 @@ fn absent(node: &Node, param: &str, what: &str) -> Result<ApiError, ApiError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on has failed
 mod tests {
     use super::*;
 

@@ -279,18 +279,20 @@ fn read_line(head: &mut impl BufRead) -> io::Result<Option<String>> {
 }
 
 fn write_response(writer: &mut impl Write, response: &Response, keep: bool) -> io::Result<()> {
-    let mut out = String::with_capacity(response.body.len() + 512);
     let reason = reason(response.status);
-    out.push_str(&format!("HTTP/1.1 {} {reason}\r\nServer: stripe-sim\r\n", response.status));
+    let mut out = Vec::with_capacity(response.body.len() + 512);
+    write!(out, "HTTP/1.1 {} {reason}\r\nServer: stripe-sim\r\n", response.status)?;
     for (name, value) in &response.headers {
         // A value that came from a client must not be able to begin a header of its own.
         let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        out.push_str(&format!("{name}: {value}\r\n"));
+        write!(out, "{name}: {value}\r\n")?;
     }
-    out.push_str(if keep { "Connection: keep-alive\r\n" } else { "Connection: close\r\n" });
-    out.push_str(&format!("Content-Length: {}\r\n\r\n", response.body.len()));
-    out.push_str(&response.body);
-    writer.write_all(out.as_bytes())?;
+    let connection = if keep { "keep-alive" } else { "close" };
+    let length = response.body.len();
+    write!(out, "Connection: {connection}\r\nContent-Length: {length}\r\n\r\n")?;
+    out.extend_from_slice(response.body.as_bytes());
+    // All of it at once: two writes would cost the peer's delayed acknowledgement.
+    writer.write_all(&out)?;
     writer.flush()
 }
 

@@ -281,6 +281,7 @@ impl Created {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on has failed
 mod tests {
     use super::*;
 

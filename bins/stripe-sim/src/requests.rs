@@ -11,7 +11,7 @@ const REQUESTS_MAX: usize = 100_000;
 /// One API request and what became of it.
 #[derive(Debug, Serialize)]
 pub struct Logged {
-    /// Counts up from 1 and never starts again.
+    /// Counts up from 1 from the start of the program on.
     pub n: u64,
     pub at: String,
     pub method: String,

@@ -172,6 +172,7 @@ impl Waiting {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Outcome {
     Delivered,
     Again(Duration),
@@ -258,6 +259,7 @@ fn post(sim: &Sim, agent: &ureq::Agent, url: &str, body: &str) -> Result<(), Str
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on has failed
 mod tests {
     use super::*;
 
