@@ -245,24 +245,64 @@ fn read_request(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Resul
         headers,
         body: Vec::new(),
     };
-    if request.header("transfer-encoding").is_some() {
-        return Ok(Incoming::Bad(411, "send a Content-Length"));
+    if request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
+        writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    request.body = match read_body(reader, &request)? {
+        Ok(body) => body,
+        Err((status, why)) => return Ok(Incoming::Bad(status, why)),
+    };
+    let connection = request.header("connection").unwrap_or("").to_ascii_lowercase();
+    let keep = if version == "HTTP/1.1" { connection != "close" } else { false };
+    Ok(Incoming::Request(request, keep))
+}
+
+type Body = Result<Vec<u8>, (u16, &'static str)>;
+
+fn read_body(reader: &mut impl BufRead, request: &Request) -> io::Result<Body> {
+    const TOO_LARGE: (u16, &str) = (413, "the body is too large");
+    match request.header("transfer-encoding") {
+        None => {}
+        Some(encoding) if encoding.eq_ignore_ascii_case("chunked") => return read_chunks(reader),
+        Some(_) => return Ok(Err((501, "only chunked is known as a transfer encoding"))),
     }
     let length = match request.header("content-length").map(str::parse::<usize>) {
         None => 0,
         Some(Ok(length)) if length <= BODY_BYTES_MAX => length,
-        Some(Ok(_)) => return Ok(Incoming::Bad(413, "the body is too large")),
-        Some(Err(_)) => return Ok(Incoming::Bad(400, "bad Content-Length")),
+        Some(Ok(_)) => return Ok(Err(TOO_LARGE)),
+        Some(Err(_)) => return Ok(Err((400, "bad Content-Length"))),
     };
-    if request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
-        writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    request.body = body;
-    let connection = request.header("connection").unwrap_or("").to_ascii_lowercase();
-    let keep = if version == "HTTP/1.1" { connection != "close" } else { false };
-    Ok(Incoming::Request(request, keep))
+    Ok(Ok(body))
+}
+
+fn read_chunks(reader: &mut impl BufRead) -> io::Result<Body> {
+    let mut body = Vec::new();
+    loop {
+        let line = read_line(&mut reader.by_ref().take(HEAD_BYTES_MAX))?.unwrap_or_default();
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let Ok(size) = usize::from_str_radix(size, 16) else {
+            return Ok(Err((400, "bad chunk")));
+        };
+        if size > BODY_BYTES_MAX || body.len() + size > BODY_BYTES_MAX {
+            return Ok(Err((413, "the body is too large")));
+        }
+        let begin = body.len();
+        body.resize(begin + size, 0);
+        reader.read_exact(&mut body[begin..])?;
+        // After the last chunk trailers may come; they mean nothing here.
+        let mut rest = reader.by_ref().take(HEAD_BYTES_MAX);
+        let mut end = read_line(&mut rest)?;
+        while size == 0 && end.as_ref().is_some_and(|line| !line.is_empty()) {
+            end = read_line(&mut rest)?;
+        }
+        match end {
+            Some(line) if line.is_empty() && size == 0 => return Ok(Ok(body)),
+            Some(line) if line.is_empty() => {}
+            Some(_) | None => return Ok(Err((400, "bad chunk"))),
+        }
+    }
 }
 
 /// One line without its end; `None` at the end of the stream or of the head's budget.
@@ -306,12 +346,12 @@ fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         409 => "Conflict",
-        411 => "Length Required",
         413 => "Content Too Large",
         424 => "Failed Dependency",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
@@ -340,12 +380,27 @@ mod tests {
     }
 
     #[test]
+    fn a_body_in_chunks_is_put_together() {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (chunks, body) in
+            [("3\r\nn=1\r\n2;x\r\n&m\r\n0\r\n\r\n", "n=1&m"), ("0\r\nA: b\r\n\r\n", "")]
+        {
+            let Incoming::Request(request, _) = read(&format!("{head}{chunks}")) else {
+                panic!("no request")
+            };
+            assert_eq!(request.body, body.as_bytes());
+        }
+    }
+
+    #[test]
     fn what_is_too_large_or_broken_is_refused_by_name() {
         for (text, status) in [
             ("nonsense\r\n\r\n".to_owned(), 400),
             ("GET / HTTP/2.0\r\n\r\n".to_owned(), 505),
             ("POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n".to_owned(), 413),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 411),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), 501),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(), 400),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n".to_owned(), 413),
             (format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(40_000)), 431),
         ] {
             let Incoming::Bad(got, _) = read(&text) else { panic!("accepted {text:.40}") };
