@@ -228,6 +228,7 @@ pub fn expand(object: &mut Object, form: &Form, prefix: &str) {
             }),
             "tax" => json!({
                 "automatic_tax": "unrecognized_location", "ip_address": null, "location": null,
+                "provider": "stripe",
             }),
             "cash_balance" => json!({
                 "object": "cash_balance", "available": null, "customer": id, "livemode": false,

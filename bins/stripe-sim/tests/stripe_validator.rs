@@ -178,15 +178,26 @@ const TAKEN: [&str; 14] = [
 ];
 
 /// Bodies that both refuse.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 19] = [
     "nope=1",
     "id=cus_mine",
-    "address[nope]=1",
+    "name[a]=b",
+    "address=x",
+    "shipping=x",
     "shipping[name]=Ada",
     "shipping[address][line1]=a",
     "balance=much",
+    "balance=",
+    "next_invoice_sequence=x",
     "tax_exempt=perhaps",
+    "metadata=x",
     "metadata[a][b]=c",
+    "expand=x",
+    "preferred_locales=x",
+    "invoice_settings=x",
+    "invoice_settings[custom_fields][0][name]=a",
+    "cash_balance[settings][reconciliation_mode]=x",
+    "tax[validate_location]=x",
 ];
 
 #[test]
