@@ -25,7 +25,8 @@ Faults (--fault, or POST to /_sim/faults as JSON; GET shows them, DELETE clears 
   same_second                                         everything is created in one second
   rate=25                                             requests a second, then 429
   seed=7                                              the same chances again
-  {\"requests\":[{\"refuse\":{\"param\":\"email\",\"code\":\"email_invalid\",\"message\":\"No\"}}],\"seed\":7}
+  {\"refuse\":{\"param\":\"email\",\"code\":\"email_invalid\",\"message\":\"No\"},\"count\":1}
+  {\"requests\":[{\"lost\":true,\"skip\":2}],\"webhooks\":{\"drop\":0.1},\"seed\":7}
 ";
 
 /// A local, stateful, strict Stripe: customers, events, signed webhooks, faults on demand
@@ -94,10 +95,16 @@ pub struct Args {
 
 impl From<Args> for Config {
     fn from(args: Args) -> Self {
+        // A variable that is set and empty means nothing.
+        let given = |list: Vec<String>| list.into_iter().filter(|text| !text.is_empty()).collect();
+        let mut secrets: Vec<String> = given(args.webhook_secret);
+        if secrets.is_empty() {
+            secrets = Self::default().webhook_secrets;
+        }
         Self {
             listen: args.listen,
-            webhooks: args.webhook,
-            webhook_secrets: args.webhook_secret,
+            webhooks: given(args.webhook),
+            webhook_secrets: secrets,
             webhook_events: args.webhook_events,
             webhook_retry_ms: args.webhook_retry_ms,
             state: args.state,
