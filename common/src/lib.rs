@@ -4,4 +4,5 @@ pub mod clock;
 pub mod endpoint;
 pub mod error;
 pub mod record;
+pub mod store;
 pub mod sync;
