@@ -62,3 +62,30 @@ detached() {
 }
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# setting NAME [DEFAULT]: from the environment, else from .env of the checkout (which is read as
+# data and never run), else the default.
+setting() {
+  local value=${!1-}
+  if [ -z "$value" ] && [ -f "$root/.env" ]; then
+    value=$(sed -n "s/^[[:space:]]*\(export[[:space:]][[:space:]]*\)\{0,1\}$1[[:space:]]*=[[:space:]]*//p" \
+      "$root/.env" | tail -n 1 | tr -d '\r' |
+      sed -e "s/^\"\([^\"]*\)\".*/\1/;t" -e "s/^'\([^']*\)'.*/\1/;t" \
+        -e 's/[[:space:]]#.*//' -e 's/[[:space:]]*$//')
+  fi
+  printf '%s\n' "${value:-${2-}}"
+}
+
+# http_get PORT PATH: status line's code on the first line, then the body; no curl needed.
+http_get() {
+  (
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+    printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n' "$2" "$1" >&3
+    IFS=' ' read -r -t 3 _ code _ <&3 || exit 1
+    printf '%s\n' "$code"
+    while IFS= read -r -t 3 line <&3 && [ "${line%$'\r'}" != '' ]; do :; done
+    while IFS= read -r -t 3 line <&3 || [ -n "${line:-}" ]; do printf '%s\n' "$line"; line=''; done
+  ) 2>/dev/null
+}
+
+is_ready() { [ "$(http_get "$1" "${2:-/readyz}" | head -n 1)" = 200 ]; }
