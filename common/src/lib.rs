@@ -4,5 +4,6 @@ pub mod clock;
 pub mod endpoint;
 pub mod error;
 pub mod record;
+pub mod store;
 pub mod sync;
 pub mod stripe;
