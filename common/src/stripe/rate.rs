@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::client::StripeKey;
+use super::key::StripeKey;
 
 /// Stripe's default for a live account, over all operations.
 pub const LIVE_PER_S: f64 = 100.0;

@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use super::client::{CallError, Reply, Scope};
+use super::answer::{CallError, Reply, Scope};
 use super::mapping::field_of_param;
 use crate::error::{Error, Kind};
 use crate::record::{Field, Seconds, Snapshot};

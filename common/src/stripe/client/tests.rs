@@ -3,28 +3,6 @@ use crate::stripe::test_server::{Answer, TestServer};
 use crate::stripe::{Verdict, classify};
 
 #[test]
-fn a_date_header_is_read_as_seconds() {
-    assert_eq!(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-    assert_eq!(parse_http_date("Tue, 24 Nov 2026 03:44:17 GMT"), Some(1_795_491_857));
-    for text in ["", "now", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
-        assert_eq!(parse_http_date(text), None, "{text}");
-    }
-}
-
-#[test]
-fn a_key_is_never_printed() {
-    let key = StripeKey::new(" sk_test_abc\n", "STRIPE_SECRET_KEY").expect("a key");
-    assert!(key.is_test());
-    let client = Client::new(API_BASE, key, "test").expect("a client");
-    assert!(!format!("{client:?}").contains("abc"));
-    for bad in ["", " ", "pk_live_secretstuff", "sk_live_a secretstuff"] {
-        let error = StripeKey::new(bad, "STRIPE_SECRET_KEY").expect_err("no key");
-        assert!(!format!("{error:?}").contains("secretstuff"));
-        assert!(format!("{error:?}").contains("STRIPE_SECRET_KEY"));
-    }
-}
-
-#[test]
 fn a_live_key_does_not_leave_unencrypted() {
     let key = |text| StripeKey::new(text, "STRIPE_SECRET_KEY").expect("a key");
     assert!(Client::new("http://localhost:12111", key("sk_test_a"), "test").is_ok());
