@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod endpoint;
 pub mod error;
+pub mod http;
 pub mod record;
 pub mod sync;
