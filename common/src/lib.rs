@@ -5,4 +5,5 @@ pub mod endpoint;
 pub mod error;
 pub mod http;
 pub mod record;
+pub mod store;
 pub mod sync;
