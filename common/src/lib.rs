@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod endpoint;
 pub mod error;
+pub mod http;
 pub mod record;
 pub mod store;
 pub mod sync;
