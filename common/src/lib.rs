@@ -1,4 +1,15 @@
 //! What the programs share, in reading order: a module uses only those above it.
 
-pub mod endpoint;
 pub mod error;
+
+pub mod clock;
+pub mod config;
+pub mod log;
+pub mod metrics;
+pub mod secret;
+pub mod shutdown;
+
+pub mod endpoint;
+pub mod pump;
+
+pub mod cli;
