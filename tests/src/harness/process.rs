@@ -30,9 +30,10 @@ pub fn command(program: &str) -> Command {
     assert!(path.exists(), "{program} is not built: cargo build --release");
     let mut command = Command::new(path);
     command.env_clear();
-    command.envs(std::env::vars_os().filter(|(name, _)| {
-        ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept)
-    }));
+    command.envs(
+        std::env::vars_os()
+            .filter(|(name, _)| ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept)),
+    );
     command
 }
 

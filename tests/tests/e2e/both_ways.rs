@@ -19,7 +19,8 @@ fn a_customer_of_the_catalog_follows_to_stripe() {
     assert_eq!(there["metadata"]["catalog_id"], id.as_str());
     assert_eq!(there["metadata"]["catalog_version"], "1");
 
-    let patch = json!({"name": "Ada Lovelace", "phone": null, "metadata": {"plan": null, "k": "v"}});
+    let patch =
+        json!({"name": "Ada Lovelace", "phone": null, "metadata": {"plan": null, "k": "v"}});
     let reply = world.api("PATCH", &format!("/customers/{id}"), Some(&patch));
     assert_eq!(reply.status, 200, "{reply:?}");
     let there = world.stripe_until(&remote, "as patched", |it| it["name"] == "Ada Lovelace");

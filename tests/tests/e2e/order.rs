@@ -72,10 +72,8 @@ fn a_poison_record_touches_only_its_own_customer() {
 
 fn produce(broker: &str, topic: &str, key: &str, value: &[u8]) {
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-    let producer: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", broker)
-        .create()
-        .expect("a producer");
+    let producer: BaseProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", broker).create().expect("a producer");
     producer.send(BaseRecord::to(topic).key(key).payload(value)).expect("queued");
     producer.flush(std::time::Duration::from_secs(20)).expect("delivered");
 }

@@ -18,9 +18,8 @@ fn calm_down(world: &World) {
 
 fn programs_requests(world: &World) -> Vec<Json> {
     let is_poll = |it: &Json| it["path"] == "/v1/events";
-    let persons = |it: &Json| {
-        it["params"]["name"].as_str().is_some_and(|name| name.starts_with("marker"))
-    };
+    let persons =
+        |it: &Json| it["params"]["name"].as_str().is_some_and(|name| name.starts_with("marker"));
     let ours = |it: &Json| !is_poll(it) && !persons(it) && it["idempotency_key"].is_string();
     world.requests().into_iter().filter(ours).collect()
 }
