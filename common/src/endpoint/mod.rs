@@ -38,7 +38,11 @@ pub struct Taken {
 pub enum Input {
     Record(Taken),
     /// A line that is no record (too long, not UTF-8, not JSON): for the dead-letter topic.
-    Bad { at: Position, value: Vec<u8>, why: String },
+    Bad {
+        at: Position,
+        value: Vec<u8>,
+        why: String,
+    },
     /// These partitions went to another instance: forget what waits, send nothing more for them.
     Revoked(Vec<(u16, i32)>),
     /// Nothing more will come (end of stdin; end of the topic with `--exit-at-end`).
@@ -72,4 +76,3 @@ pub trait Sink: Send + Sync {
     fn flush(&self) -> impl Future<Output = Result<()>> + Send;
     fn name(&self) -> String;
 }
-

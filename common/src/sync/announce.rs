@@ -1,0 +1,86 @@
+//! The change event of a customer as it stands. It is cumulative: whoever reads only the newest
+//! one of a customer knows all that is still to be done.
+
+use std::collections::BTreeMap;
+
+use super::state::{Entry, SyncState};
+use crate::clock;
+use crate::record::change::ChangeData;
+use crate::record::{Change, Field, Millis, SystemPart};
+
+/// What only the edge knows.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// UUIDv7, new for every event.
+    pub event_id: String,
+    pub now: Millis,
+}
+
+/// Announces the change just made: its origin and the fields it changed.
+pub fn change(entry: &mut Entry, origin: &str, changed: &[Field], envelope: Envelope) -> Change {
+    for sync in entry.systems.values_mut() {
+        sync.announced_at = envelope.now;
+        sync.announced_times = 0;
+    }
+    build(entry, origin, changed, false, envelope)
+}
+
+/// Announces the same version again, for what stays pending.
+pub fn again(entry: &mut Entry, envelope: Envelope) -> Change {
+    for sync in entry.systems.values_mut() {
+        sync.announced_at = envelope.now;
+        sync.announced_times = sync.announced_times.saturating_add(1);
+    }
+    build(entry, "catalog", &[], true, envelope)
+}
+
+fn build(
+    entry: &Entry,
+    origin: &str,
+    changed: &[Field],
+    again: bool,
+    envelope: Envelope,
+) -> Change {
+    let customer = &entry.customer;
+    let kind = match (customer.deleted, customer.version) {
+        (true, _) => "catalog.customer.deleted",
+        (false, 1) => "catalog.customer.created",
+        (false, _) => "catalog.customer.updated",
+    };
+    let systems: BTreeMap<_, _> = entry
+        .systems
+        .iter()
+        .map(|(system, sync)| (system.clone(), part(sync, customer.deleted, again)))
+        .collect();
+    Change {
+        specversion: "1.0".into(),
+        id: envelope.event_id,
+        source: "/catalog".into(),
+        kind: kind.into(),
+        subject: customer.id.clone(),
+        time: clock::rfc3339(envelope.now),
+        datacontenttype: "application/json".into(),
+        partitionkey: customer.id.clone(),
+        data: ChangeData {
+            origin: origin.into(),
+            version: customer.version,
+            changed: changed.to_vec(),
+            customer: customer.clone(),
+            systems,
+        },
+    }
+}
+
+fn part(sync: &SyncState, deleted: bool, again: bool) -> SystemPart {
+    let unlinked = sync.external_id.is_none();
+    SystemPart {
+        id: sync.external_id.clone(),
+        pending: if deleted { BTreeMap::new() } else { sync.pending() },
+        acked: sync.acked,
+        first: sync.first.clone().filter(|_| unlinked && !deleted),
+        first_at: sync.first_at.filter(|_| unlinked).map(clock::rfc3339),
+        again,
+        delete: sync.pending_delete().filter(|_| deleted),
+        delete_ids: sync.delete_ids.clone(),
+    }
+}
