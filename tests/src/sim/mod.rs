@@ -72,6 +72,8 @@ pub struct World {
     pub zombies: Vec<Zombie>,
     pub flights: Vec<Flight>,
     pub next_flight: u64,
+    /// Every request sent: its customer, number and idempotency key.
+    pub asked_for: Vec<(usize, u64, Option<String>)>,
     // Stripe, and its webhooks on their way, by event.
     pub stripe: Stripe,
     pub webhooks: Vec<usize>,
@@ -147,6 +149,7 @@ impl World {
             zombies: Vec::new(),
             flights: Vec::new(),
             next_flight: 0,
+            asked_for: Vec::new(),
             stripe: Stripe { skew_ms, ..Stripe::default() },
             webhooks: Vec::new(),
             sent_out: 0,

@@ -73,8 +73,7 @@ impl World {
     pub fn mover(&mut self, customer: usize) -> bool {
         if let Some(number) = self.slots[customer].waits {
             let Some(at) = self.flights.iter().position(|flight| flight.number == number) else {
-                self.slots[customer].waits = None;
-                return self.retry(customer);
+                return false;
             };
             if self.flights[at].answer.is_none() {
                 return false;
@@ -83,7 +82,10 @@ impl World {
             self.slots[customer].waits = None;
             return match flight.answer {
                 Some(Ok(answer)) => self.answered(customer, &flight.step, answer),
-                Some(Err(())) | None => self.retry(customer),
+                Some(Err(())) | None => {
+                    outbound::unanswered(&mut self.slots[customer].memory, &flight.step);
+                    self.retry(customer)
+                }
             };
         }
         if self.slots[customer].job.is_none() && !self.take_lane(customer) {
@@ -171,6 +173,7 @@ impl World {
         let number = self.next_flight;
         self.next_flight += 1;
         self.log(|_| format!("c{customer} sends #{number} {}", show(&step)));
+        self.asked_for.push((customer, number, key_of(&step).map(str::to_owned)));
         self.flights.push(Flight {
             number,
             step,
@@ -216,7 +219,11 @@ impl World {
         let customer = flight.customer;
         self.log(|_| format!("#{number} lands ({fate:?}): {}", show_answer(answer.as_ref())));
         if let Some(effect) = effect {
-            self.judge_effect(customer, &step, &effect, detached, sent);
+            let other = |of: &&(usize, u64, Option<String>)| {
+                of.0 == customer && of.1 > number && of.2.as_deref() != key_of(&step)
+            };
+            let overtaken = effect.last > sent || self.asked_for.iter().any(|of| other(&of));
+            self.judge_effect(customer, &step, &effect, detached && overtaken);
         }
         self.flights[at].step = step;
         self.flights[at].answer = Some(answer);
@@ -253,6 +260,7 @@ impl World {
         self.log(|_| format!("c{customer} gives up on #{number}"));
         self.flights[at].detached = true;
         self.slots[customer].waits = None;
+        outbound::unanswered(&mut self.slots[customer].memory, &self.flights[at].step);
         self.retry(customer);
     }
 
@@ -332,6 +340,13 @@ impl World {
             self.results.push(Rc::new(result));
         }
         true
+    }
+}
+
+fn key_of(step: &Step) -> Option<&str> {
+    match step {
+        Step::Create { key, .. } | Step::Update { key, .. } => Some(key),
+        _ => None,
     }
 }
 

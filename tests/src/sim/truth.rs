@@ -49,8 +49,7 @@ impl World {
         customer: usize,
         step: &Step,
         effect: &Effect,
-        detached: bool,
-        sent: u32,
+        late: bool,
     ) {
         let made = &self.stripe.customers[effect.object];
         let (after, order) = (made.snapshot.clone(), made.changed);
@@ -74,8 +73,7 @@ impl World {
         }
         let Step::Update { fields, stamp, .. } = step else { return };
         let last = before.stamp_version();
-        let meanwhile = effect.last > sent;
-        if detached && meanwhile {
+        if late {
             self.excuse(customer, "a request landed after its sender gave up on it");
         }
         if !self.truth[customer].excused {
