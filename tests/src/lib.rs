@@ -1,1 +1,5 @@
-//! The harness: starts programs, the broker and stripe-sim, and stops them.
+//! Tests of the whole, and what they need: real processes, a real broker, a real SQLite file,
+//! and `stripe-sim` for the one thing that is outside this machine.
+
+pub mod harness;
+pub mod sim;

@@ -35,6 +35,22 @@ pub struct Doubt {
     pub late: Option<LateWrite>,
 }
 
+impl Doubt {
+    /// Both at once: one answer of Stripe's settles all that was in doubt before it was asked.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let late = match (self.late, other.late) {
+            (Some(one), Some(two)) => Some(LateWrite {
+                from: one.from.min(two.from),
+                to: one.to.max(two.to),
+                fields: one.fields.into_iter().chain(two.fields).collect(),
+            }),
+            (one, two) => one.or(two),
+        };
+        Self { observed: self.observed.max(other.observed), late }
+    }
+}
+
 /// A write of ours landed after a newer one: the stamp went back.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LateWrite {
@@ -269,7 +285,7 @@ fn settle(
                 if previous.is_foreign_edit_of(&field));
             let theirs = snapshot.fields.get(&field);
             let own = sync.own(&field);
-            if sync.refused.contains_key(&field) {
+            if sync.refused.contains_key(&field) && own <= s {
                 if foreign {
                     taken.push(field);
                 }

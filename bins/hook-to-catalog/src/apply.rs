@@ -1,0 +1,174 @@
+//! One record's effects, all of them in the caller's transaction, the inbox row among them.
+
+use common::error::Result;
+use common::record::{Change, Previous, STRIPE, Seconds, Snapshot, StripeEvent, SyncResult};
+use common::store::Tx;
+use common::sync::announce::{self, Envelope};
+use common::sync::inbound::{self, Whose};
+use common::sync::{Doubt, Entry, Seen, Took, results};
+
+use crate::input::Input;
+
+/// The systems every customer is kept in step with.
+const SYSTEMS: [&str; 1] = [STRIPE];
+
+/// What became of a record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Applied {
+    Done,
+    /// Nothing was stored, not even in the inbox: ask Stripe for this customer first.
+    Doubt(Question),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Question {
+    /// The catalog's id, and Stripe's.
+    pub customer: String,
+    pub external_id: String,
+    pub doubt: Doubt,
+}
+
+/// Does to the catalog what this record says.
+pub fn apply(tx: &Tx, input: &Input, now: i64) -> Result<Applied> {
+    match input {
+        Input::Result(result) => apply_result(tx, result, now),
+        Input::Snapshot(snapshot) => apply_snapshot(tx, snapshot, &Seen::Listing, now),
+        Input::Event(StripeEvent::Other { .. }) => Ok(Applied::Done),
+        Input::Event(StripeEvent::Customer { id, created, snapshot, previous, .. }) => {
+            apply_event(tx, id, *created, snapshot, previous, now)
+        }
+    }
+}
+
+fn apply_event(
+    tx: &Tx,
+    event_id: &str,
+    created: Seconds,
+    snapshot: &Snapshot,
+    previous: &Previous,
+    now: i64,
+) -> Result<Applied> {
+    if tx.inbox_seen(event_id)? {
+        return Ok(Applied::Done);
+    }
+    let applied = apply_snapshot(tx, snapshot, &Seen::Event { created, previous }, now)?;
+    if applied == Applied::Done {
+        tx.inbox_add(event_id, now)?;
+    }
+    Ok(applied)
+}
+
+fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<Applied> {
+    let linked = tx.entry_by_external(STRIPE, &snapshot.id)?;
+    let named = match (&linked, &snapshot.catalog_id) {
+        (None, Some(id)) => tx.entry(id)?,
+        (_, _) => None,
+    };
+    match inbound::whose(STRIPE, snapshot, linked.is_some(), named.as_ref()) {
+        Whose::Ours => match linked.or(named) {
+            Some(entry) => take(tx, entry, snapshot, seen, now),
+            None => Ok(Applied::Done),
+        },
+        Whose::Duplicate => {
+            note(tx, snapshot, "stamped, and its catalog customer is linked elsewhere", now)?;
+            Ok(Applied::Done)
+        }
+        Whose::Born => {
+            bear(tx, snapshot, seen, now)?;
+            Ok(Applied::Done)
+        }
+    }
+}
+
+fn take(tx: &Tx, mut entry: Entry, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<Applied> {
+    let took = inbound::on_snapshot(&mut entry, STRIPE, snapshot, seen, now);
+    if let Some(doubt) = took.doubt {
+        let customer = entry.customer.id;
+        return Ok(Applied::Doubt(Question { customer, external_id: snapshot.id.clone(), doubt }));
+    }
+    keep(tx, entry, took, now)?;
+    Ok(Applied::Done)
+}
+
+fn bear(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<()> {
+    if tx.entry(&snapshot.id)?.is_some() {
+        return note(tx, snapshot, "its id is taken in the catalog", now);
+    }
+    let mut entry = inbound::born(STRIPE, &SYSTEMS, snapshot, seen, now);
+    if !entry.customer.deleted {
+        let changed: Vec<_> =
+            entry.customer.fields.iter().map(|(field, _)| field.clone()).collect();
+        let change = announce::change(&mut entry, STRIPE, &changed, envelope(now));
+        // The event refers to the customer.
+        tx.save(&entry)?;
+        return tx.announce(&change);
+    }
+    tx.save(&entry)
+}
+
+fn apply_result(tx: &Tx, result: &SyncResult, now: i64) -> Result<Applied> {
+    let Some(mut entry) = tx.entry(&result.customer)? else {
+        log::warn!("result {} is about an unknown customer, {}", result.event, result.customer);
+        return Ok(Applied::Done);
+    };
+    let took = results::on_result(&mut entry, result, now);
+    keep(tx, entry, took, now)?;
+    Ok(Applied::Done)
+}
+
+/// What Stripe answered when asked: a customer at a time, or that it has none.
+#[derive(Clone, Debug)]
+pub struct Read {
+    pub snapshot: Option<Snapshot>,
+    pub date: Seconds,
+}
+
+/// Settles a doubt by what Stripe answered, and with it the events that raised it.
+pub fn settle(
+    tx: &Tx,
+    question: &Question,
+    read: &Read,
+    event_ids: &[String],
+    now: i64,
+) -> Result<Applied> {
+    if let (Some(entry), Some(snapshot)) = (tx.entry(&question.customer)?, &read.snapshot) {
+        let seen = Seen::Read { date: read.date, doubt: &question.doubt };
+        let applied = take(tx, entry, snapshot, &seen, now)?;
+        if applied != Applied::Done {
+            return Ok(applied);
+        }
+    }
+    for id in event_ids {
+        tx.inbox_add(id, now)?;
+    }
+    Ok(Applied::Done)
+}
+
+/// Stores what the rules did to a customer.
+fn keep(tx: &Tx, mut entry: Entry, took: Took, now: i64) -> Result<()> {
+    if let Some(note) = took.note {
+        log::debug!("customer {}: {note}", entry.customer.id);
+    }
+    let change: Option<Change> = took
+        .announce
+        .map(|(origin, changed)| announce::change(&mut entry, &origin, &changed, envelope(now)));
+    if took.touched || change.is_some() {
+        tx.save(&entry)?;
+    }
+    if let Some(change) = change {
+        tx.announce(&change)?;
+    }
+    for conflict in &took.conflicts {
+        tx.conflict_add(&entry.customer.id, STRIPE, conflict, now)?;
+    }
+    Ok(())
+}
+
+fn note(tx: &Tx, snapshot: &Snapshot, why: &str, now: i64) -> Result<()> {
+    log::warn!("{}: {why}: nothing changed", snapshot.id);
+    tx.note(STRIPE, &snapshot.id, snapshot.catalog_id.as_deref(), why, now)
+}
+
+fn envelope(now: i64) -> Envelope {
+    Envelope { event_id: uuid::Uuid::now_v7().to_string(), now }
+}

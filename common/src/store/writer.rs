@@ -1,0 +1,324 @@
+//! One thread that writes for many: it takes all writes that wait, commits them together and then
+//! answers each, so that a disk that can sync a few hundred times a second serves thousands.
+//! A write that fails undoes itself only. Nobody is answered before the commit is durable.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::{Doing, from_sql};
+use super::{Store, Tx};
+use crate::error::{Error, Kind};
+
+/// Writes that go into one commit at most.
+pub const WRITES_PER_COMMIT_MAX: usize = 512;
+/// A transaction takes no more writes in after this long: the other program waits for it.
+const TRANSACTION_MS_MAX: u64 = 10;
+/// Writes that wait at most; who comes then waits for room.
+const WRITES_WAITING_MAX: usize = 4_096;
+/// Having written for this long without a break, the writer lets the other program in…
+const HOLD_MS_MAX: u64 = 10;
+/// …for this long: twice as long as a waiting program takes to look again.
+const YIELD_MS: u64 = 2;
+
+const OPERATION: &str = "write to the database";
+
+/// A write that waits: it does its work (unless there is no transaction to do it in) and gives back
+/// how to answer, and whether what it wrote stays.
+type Job = Box<dyn FnOnce(Result<&Tx, &Error>) -> (Answer, bool) + Send>;
+/// Tells the caller what became of its write, once the commit's fate is known.
+type Answer = Box<dyn FnOnce(&Result<(), Error>) + Send>;
+type Callback = Box<dyn Fn() + Send>;
+
+/// A handle to the writing thread, which ends when the last handle is gone.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: SyncSender<Job>,
+    callbacks: Arc<Mutex<Vec<Callback>>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub fn spawn(store: Store) -> Self {
+        let (jobs, waiting) = sync_channel(WRITES_WAITING_MAX);
+        let callbacks = Arc::new(Mutex::new(Vec::new()));
+        let after = Arc::clone(&callbacks);
+        std::thread::spawn(move || write_all(store, &waiting, &after));
+        Self { jobs, callbacks }
+    }
+
+    /// Does the work in a transaction that it may share with others. Blocks until that is durable.
+    pub fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, answer) = channel();
+        let job: Job = Box::new(move |tx| {
+            let done = tx.map_err(Error::clone).and_then(work);
+            let stays = done.is_ok();
+            let answer: Answer = Box::new(move |committed| {
+                // Even a refusal counts only now: it may rest on what a neighbour wrote.
+                let _ = sender.send(committed.clone().and(done));
+            });
+            (answer, stays)
+        });
+        self.jobs.send(job).map_err(|_| Error::fatal(OPERATION, "the writing thread has ended"))?;
+        answer.recv().unwrap_or_else(|_| Err(Error::reject(OPERATION, "the write panicked")))
+    }
+
+    /// Calls this on the writing thread after every commit. It must be quick and never write.
+    pub fn on_commit(&self, call: impl Fn() + Send + 'static) {
+        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(call));
+    }
+}
+
+fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Callback>>) {
+    let mut held_since = Instant::now();
+    loop {
+        let first = match waiting.try_recv() {
+            Ok(job) => {
+                if held_since.elapsed() >= Duration::from_millis(HOLD_MS_MAX) {
+                    std::thread::sleep(Duration::from_millis(YIELD_MS));
+                    held_since = Instant::now();
+                }
+                job
+            }
+            Err(TryRecvError::Empty) => {
+                let Ok(job) = waiting.recv() else { return };
+                held_since = Instant::now();
+                job
+            }
+            Err(TryRecvError::Disconnected) => return,
+        };
+        if write_together(&mut store.conn, first, waiting) {
+            for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                call();
+            }
+        }
+    }
+}
+
+/// One transaction for the first job and those that wait behind it. True if it was committed.
+fn write_together(conn: &mut Connection, first: Job, waiting: &Receiver<Job>) -> bool {
+    let began = conn.transaction_with_behavior(TransactionBehavior::Immediate).doing(OPERATION);
+    let transaction = match began {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            let (answer, _) = first(Err(&error));
+            answer(&Err(error));
+            return false;
+        }
+    };
+    let since = Instant::now();
+    let mut answers = Vec::new();
+    let mut next = Some(first);
+    let mut lost = None;
+    while let Some(job) = next {
+        match in_savepoint(&transaction, job) {
+            Ok(answer) => answers.extend(answer),
+            Err(error) => {
+                // The whole transaction is gone, as when the disk is full.
+                lost = Some(error);
+                break;
+            }
+        }
+        let full = answers.len() >= WRITES_PER_COMMIT_MAX
+            || since.elapsed() >= Duration::from_millis(TRANSACTION_MS_MAX);
+        next = if full { None } else { waiting.try_recv().ok() };
+    }
+    let committed = match lost {
+        None => transaction.commit().map_err(|error| {
+            let error = from_sql("commit to the database", &error);
+            // Whatever it was, every write of it can be tried again.
+            Error {
+                kind: if error.kind == Kind::Fatal { Kind::Fatal } else { Kind::Retry },
+                ..error
+            }
+        }),
+        Some(error) => Err(error),
+    };
+    for answer in answers {
+        answer(&committed);
+    }
+    committed.is_ok()
+}
+
+/// Runs one job so that it can be undone alone. No answer if it panicked: its caller learns that
+/// from the closed channel. An error: SQLite gave up the transaction.
+fn in_savepoint(conn: &Connection, job: Job) -> Result<Option<Answer>, Error> {
+    let say = |sql| {
+        conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).doing(OPERATION)
+    };
+    if let Err(error) = say("SAVEPOINT one") {
+        let (answer, _) = job(Err(&error));
+        answer(&Err(error.clone()));
+        return Err(error);
+    }
+    let ran = catch_unwind(AssertUnwindSafe(|| job(Ok(&Tx::new(conn)))));
+    let (answer, stays) = match ran {
+        Ok((answer, stays)) => (Some(answer), stays),
+        Err(_) => (None, false),
+    };
+    let ended = if conn.is_autocommit() {
+        Err(Error::retry(OPERATION, "the database gave up the transaction"))
+    } else if stays {
+        say("RELEASE one")
+    } else {
+        say("ROLLBACK TO one").and_then(|_| say("RELEASE one"))
+    };
+    match (ended, answer) {
+        (Ok(_), answer) => Ok(answer),
+        (Err(error), answer) => {
+            if let Some(answer) = answer {
+                answer(&Err(error.clone()));
+            }
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::tests::{create, folder, fresh};
+    use super::*;
+
+    /// Starts a write that holds the thread until told to go on, so that others gather behind it.
+    fn hold(writer: &Writer) -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<()>) {
+        let (go_on, told) = channel::<()>();
+        let (started, holding) = channel();
+        let writer = writer.clone();
+        let held = std::thread::spawn(move || {
+            let work = move |_: &Tx| {
+                let _ = started.send(());
+                let _ = told.recv();
+                Ok(())
+            };
+            writer.run(work).expect("holds");
+        });
+        holding.recv().expect("started");
+        (go_on, held)
+    }
+
+    #[test]
+    fn a_write_that_fails_or_panics_undoes_itself_only() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let (go_on, held) = hold(&writer);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..30)
+                .map(|n| {
+                    let writer = &writer;
+                    scope.spawn(move || {
+                        writer.run(move |tx| {
+                            create(tx, &n.to_string(), 1)?;
+                            match n % 3 {
+                                0 => Ok(n),
+                                1 => Err(Error::reject("test", "no")),
+                                _ => panic!("on purpose"),
+                            }
+                        })
+                    })
+                })
+                .collect();
+            go_on.send(()).expect("holds");
+            writers.into_iter().map(|one| one.join().expect("is answered")).collect()
+        });
+        held.join().expect("ends");
+        let reader = Store::open_reader(&path).expect("opens");
+        for (n, result) in results.into_iter().enumerate() {
+            assert_eq!(result.is_ok(), n % 3 == 0, "{n}: {result:?}");
+            let there = reader.entry(&n.to_string()).expect("loads").is_some();
+            assert_eq!(there, n % 3 == 0, "{n}");
+        }
+        let counts = reader.counts().expect("counts");
+        assert_eq!((counts.customers, counts.outbox), (10, 10));
+    }
+
+    #[test]
+    fn an_answer_comes_only_when_others_can_see_the_write() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let reader = Store::open_reader(&path).expect("opens");
+        for n in 0..50 {
+            let id = n.to_string();
+            writer.run(move |tx| create(tx, &id, 1)).expect("creates");
+            assert!(reader.entry(&n.to_string()).expect("loads").is_some());
+        }
+    }
+
+    #[test]
+    fn a_later_write_of_the_same_commit_sees_the_earlier_one() {
+        let (_folder, store) = fresh();
+        let writer = Writer::spawn(store);
+        let made = AtomicUsize::new(0);
+        let (go_on, held) = hold(&writer);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                let (writer, made) = (&writer, &made);
+                scope.spawn(move || {
+                    let work = |tx: &Tx| match tx.entry("same")? {
+                        Some(_) => Ok(0),
+                        None => create(tx, "same", 1).map(|()| 1),
+                    };
+                    made.fetch_add(writer.run(work).expect("runs"), Ordering::Relaxed);
+                });
+            }
+            go_on.send(()).expect("holds");
+        });
+        held.join().expect("ends");
+        assert_eq!(made.into_inner(), 1);
+    }
+
+    #[test]
+    fn whoever_asked_is_called_after_a_commit_and_not_before() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let reader = Store::open_reader(&path).expect("opens");
+        let (called, calls) = channel();
+        writer.on_commit(move || {
+            let _ = called.send(reader.outbox_len());
+        });
+        writer.run(|tx| create(tx, "a", 1)).expect("creates");
+        assert_eq!(calls.recv().expect("is called").expect("counts"), 1);
+    }
+
+    #[test]
+    fn a_second_writer_gets_its_turn() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let mut other = Store::open(&path).expect("opens");
+        let busy = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let (writer, busy) = (&writer, &busy);
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while busy.load(Ordering::Relaxed) {
+                        let id = format!("{n}-{count}");
+                        writer.run(move |tx| create(tx, &id, 1)).expect("creates");
+                        count += 1;
+                    }
+                });
+            }
+            for n in 0..50 {
+                let added = other.write(|tx| tx.inbox_add(&n.to_string(), n));
+                if added.is_err() {
+                    busy.store(false, Ordering::Relaxed);
+                }
+                added.expect("gets its turn");
+            }
+            busy.store(false, Ordering::Relaxed);
+        });
+    }
+}
