@@ -43,7 +43,8 @@ impl Rig {
     }
 
     fn source(&self, options: &ConsumerOptions) -> KafkaSource {
-        KafkaSource::open(&[self.topic.clone()], &self.kafka, options).expect("a source")
+        KafkaSource::open(std::slice::from_ref(&self.topic), &self.kafka, options)
+            .expect("a source")
     }
 
     fn sink(&self) -> KafkaSink {
@@ -205,9 +206,8 @@ async fn of_two_members_with_one_name_the_older_ends_with_a_clear_error() {
     let mut newer = rig.source(&options);
     take(&mut newer, 2).await;
     let error = loop {
-        match next(&mut older).await {
-            Err(error) => break error,
-            Ok(_) => {}
+        if let Err(error) = next(&mut older).await {
+            break error;
         }
     };
     assert_eq!(error.kind, Kind::Fatal);
