@@ -122,7 +122,8 @@ impl Outage {
                 let operation = format!("log in to the broker for {}", self.name);
                 self.set_fatal(Error::fatal(operation, reason));
             }
-            code => self.failed(&format!("{code}: {reason}"), Some(code)),
+            code if reason.is_empty() => self.failed(&code.to_string(), Some(code)),
+            code => self.failed(reason, Some(code)),
         }
     }
 
