@@ -66,6 +66,22 @@ pub async fn ensure_topic(topic: &str, kafka: &KafkaOptions) -> Result<()> {
     }
 }
 
+/// Creates the topic if the broker is there; if it is not, that is for later.
+pub(super) async fn try_topic(topic: &str, kafka: &KafkaOptions) -> Result<()> {
+    let operation = format!("create kafka:{topic} at {}", kafka.bootstrap);
+    let client = AdminClient::from_config_and_context(&kafka.admin(), Quiet);
+    let client = client.map_err(|error| refused(operation.clone(), &error))?;
+    let Err(error) = create(&client, topic, kafka).await else { return Ok(()) };
+    let error = fault::error(operation, &error);
+    match error.kind {
+        Kind::Fatal | Kind::Reject => Err(error),
+        Kind::Retry => {
+            log::debug!("{error}");
+            Ok(())
+        }
+    }
+}
+
 async fn create(
     client: &AdminClient<Quiet>,
     topic: &str,
