@@ -3,4 +3,5 @@
 mod both_ways;
 mod crash;
 mod order;
+mod pipes;
 mod quiet;
