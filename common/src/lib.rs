@@ -14,7 +14,7 @@ pub mod record;
 pub mod sync;
 
 pub mod endpoint;
-//pub mod pump;
+pub mod pump;
 
 pub mod store;
 
@@ -22,4 +22,4 @@ pub mod stripe;
 
 pub mod http;
 
-//pub mod cli;
+pub mod cli;
