@@ -245,7 +245,7 @@ fn with_headers(letter: DeadLetter) -> Record {
         letter.origin.trim_start_matches("kafka:").to_owned(),
         letter.at.partition.to_string(),
         letter.at.offset.to_string(),
-        clock::now(),
+        clock::rfc3339(clock::now_ms()),
     ];
     for (name, value) in HEADERS.iter().zip(values) {
         record.headers.push(((*name).to_owned(), value.into_bytes()));
