@@ -4,14 +4,16 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, channel, sync_channel,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Doing, from_sql};
-use super::{Store, Tx};
+use super::{Store, Tx, search};
 use crate::error::{Error, Kind};
 
 /// Writes that go into one commit at most.
@@ -24,6 +26,10 @@ const WRITES_WAITING_MAX: usize = 4_096;
 const HOLD_MS_MAX: u64 = 10;
 /// …for this long: twice as long as a waiting program takes to look again.
 const YIELD_MS: u64 = 2;
+/// How often an idle writer looks for customers that the other program changed.
+const SEARCH_LOOK_MS: u64 = 1_000;
+/// Customers taken into the search index at once: some 10 ms, for which a write may have to wait.
+const SEARCH_ROWS: usize = 300;
 
 const OPERATION: &str = "write to the database";
 
@@ -93,9 +99,17 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
                 job
             }
             Err(TryRecvError::Empty) => {
-                let Ok(job) = waiting.recv() else { return };
+                let job = if catch_up(&mut store) {
+                    waiting.recv_timeout(Duration::from_millis(YIELD_MS))
+                } else {
+                    waiting.recv_timeout(Duration::from_millis(SEARCH_LOOK_MS))
+                };
                 held_since = Instant::now();
-                job
+                match job {
+                    Ok(job) => job,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
             Err(TryRecvError::Disconnected) => return,
         };
@@ -105,6 +119,18 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
             }
         }
     }
+}
+
+/// Takes some changed customers into the search index. True if there were any.
+fn catch_up(store: &mut Store) -> bool {
+    let done = search::is_behind(&store.conn).and_then(|behind| {
+        if behind {
+            store.write(|tx| tx.search_catch_up(SEARCH_ROWS))?;
+        }
+        Ok(behind)
+    });
+    // Searches are right all the same, and the next look tries again.
+    done.inspect_err(|error| log::warn!("{error}")).unwrap_or(false)
 }
 
 /// One transaction for the first job and those that wait behind it. True if it was committed.
