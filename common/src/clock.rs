@@ -23,3 +23,8 @@ pub fn parse_rfc3339(text: &str) -> Option<Millis> {
     let at = humantime::parse_rfc3339(text).ok()?;
     at.duration_since(UNIX_EPOCH).ok().map(|since| since.as_millis() as i64)
 }
+
+/// The present moment as in `2026-11-22T10:00:00.123Z`.
+pub fn now() -> String {
+    rfc3339(now_ms())
+}
