@@ -104,7 +104,7 @@ impl Server {
                 .map_err(|error| Error::retry("start a worker", error))?;
             workers.push(thread);
         }
-        let _ = writeln!(std::io::stderr(), "{}: listening on {address}", options.program);
+        crate::log::say(options.program, format_args!("listening on {address}"));
         Ok(Self { inner, program: options.program, address, stopping, failed, workers })
     }
 
@@ -217,7 +217,7 @@ fn log_inside(request: &Request, problem: &Problem) {
     }
 }
 
-pub(super) fn method_name(method: Method) -> &'static str {
+pub fn method_name(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Post => "POST",
