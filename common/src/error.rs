@@ -17,7 +17,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Error {
     pub kind: Kind,
-    /// What was being done, as in "read customer cust_42 from Stripe".
+    /// What was being done, as in `read customer cust_42 from Stripe`.
     pub operation: String,
     /// Why it failed, in words for people.
     pub cause: String,

@@ -115,6 +115,14 @@ impl Source for AnySource {
         }
     }
 
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Pipe(source) => source.trouble(),
+            Self::Kafka(source) => source.trouble(),
+            Self::Memory(source) => source.trouble(),
+        }
+    }
+
     async fn close(&mut self) -> Result<()> {
         match self {
             Self::Pipe(source) => source.close().await,
@@ -162,6 +170,14 @@ impl Sink for AnySink {
             Self::Pipe(sink) => sink.flush().await,
             Self::Kafka(sink) => sink.flush().await,
             Self::Memory(sink) => sink.flush().await,
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Pipe(sink) => sink.trouble(),
+            Self::Kafka(sink) => sink.trouble(),
+            Self::Memory(sink) => sink.trouble(),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 pub struct DeadLetter {
     pub record: Record,
     pub at: Position,
-    /// As in "kafka:customer_events" or "-".
+    /// As in `kafka:customer_events` or `-`.
     pub origin: String,
     pub error: String,
     pub attempts: u32,
@@ -92,14 +92,13 @@ impl DeadLetters {
                 let origin = letter.origin.trim_start_matches("kafka:");
                 let topic = topic.clone().unwrap_or_else(|| format!("{origin}{TOPIC_ENDING}"));
                 let mut sinks = sinks.lock().await;
-                let sink = match sinks.get(&topic) {
-                    Some(sink) => sink.clone(),
-                    None => {
-                        ensure_topic(&topic, kafka).await?;
-                        let sink = KafkaSink::open(&topic, kafka)?;
-                        sinks.insert(topic, sink.clone());
-                        sink
-                    }
+                let sink = if let Some(sink) = sinks.get(&topic) {
+                    sink.clone()
+                } else {
+                    ensure_topic(&topic, kafka).await?;
+                    let sink = KafkaSink::open(&topic, kafka)?;
+                    sinks.insert(topic, sink.clone());
+                    sink
                 };
                 drop(sinks);
                 sink.send(with_headers(letter)).await.map(|_| ())
@@ -231,20 +230,26 @@ fn envelope(letter: &DeadLetter) -> serde_json::Result<String> {
     })
 }
 
-/// The record as it was, with what a person needs to know in headers named `dlq_…`.
+/// The headers of a dead letter.
+const HEADERS: [&str; 6] =
+    ["error", "attempts", "origin_topic", "origin_partition", "origin_offset", "failed_at"];
+
+/// The record as it was, with what a person needs to know in headers.
 fn with_headers(letter: DeadLetter) -> Record {
     let mut record = letter.record;
     // A dead letter put back that dies again tells its last death.
-    record.headers.retain(|(name, _)| !name.starts_with("dlq_"));
-    let mut header = |name: &str, value: String| {
-        record.headers.push((format!("dlq_{name}"), value.into_bytes()));
-    };
-    header("error", letter.error);
-    header("attempts", letter.attempts.to_string());
-    header("origin", letter.origin);
-    header("partition", letter.at.partition.to_string());
-    header("offset", letter.at.offset.to_string());
-    header("at", clock::now());
+    record.headers.retain(|(name, _)| !HEADERS.contains(&name.as_str()));
+    let values = [
+        letter.error,
+        letter.attempts.to_string(),
+        letter.origin.trim_start_matches("kafka:").to_owned(),
+        letter.at.partition.to_string(),
+        letter.at.offset.to_string(),
+        clock::now(),
+    ];
+    for (name, value) in HEADERS.iter().zip(values) {
+        record.headers.push(((*name).to_owned(), value.into_bytes()));
+    }
     record
 }
 
@@ -298,7 +303,7 @@ mod tests {
     async fn headers_say_why_and_where_from_and_the_value_is_untouched() {
         let sink = MemorySink::new();
         let mut first = letter(b"{\"a\": 1}", "kafka:customer_events");
-        first.record.headers.push(("dlq_error".into(), b"older".to_vec()));
+        first.record.headers.push(("error".into(), b"older".to_vec()));
         first.record.headers.push(("trace".into(), b"1".to_vec()));
         DeadLetters::memory(sink.clone()).put(first).await.expect("kept");
         let record = sink.records().remove(0);
@@ -307,9 +312,9 @@ mod tests {
             let found = record.headers.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
         };
-        assert_eq!(header("dlq_error").as_deref(), Some("no such field"));
-        assert_eq!(header("dlq_origin").as_deref(), Some("kafka:customer_events"));
-        assert_eq!(header("dlq_offset").as_deref(), Some("7"));
+        assert_eq!(header("error").as_deref(), Some("no such field"));
+        assert_eq!(header("origin_topic").as_deref(), Some("customer_events"));
+        assert_eq!(header("origin_offset").as_deref(), Some("7"));
         assert_eq!(header("trace").as_deref(), Some("1"));
     }
 }

@@ -178,6 +178,10 @@ impl Source for MemorySource {
         None
     }
 
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     async fn close(&mut self) -> Result<()> {
         lock(&self.seen).closed = true;
         Ok(())
@@ -248,6 +252,10 @@ impl Sink for MemorySink {
 
     async fn flush(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
     }
 
     fn name(&self) -> String {

@@ -80,9 +80,11 @@ pub trait Source: Send {
     fn replays(&self) -> bool;
     /// Records behind the end of what there is to read, if that is known.
     fn lag(&self) -> Option<i64>;
+    /// What keeps it from reading right now, for `/readyz`.
+    fn trouble(&self) -> Option<String>;
     /// Commits stored offsets and leaves the group.
     fn close(&mut self) -> impl Future<Output = Result<()>> + Send;
-    /// As in "kafka:customer_events" or "-", for logs and dead-letter headers.
+    /// As in `kafka:customer_events` or `-`, for logs and dead-letter headers.
     fn name(&self, at: Position) -> String;
 }
 
@@ -151,6 +153,8 @@ pub trait Sink: Send + Sync {
 
     /// Waits until everything handed over is durable, at most the drain limit.
     fn flush(&self) -> impl Future<Output = Result<()>> + Send;
+    /// What keeps it from writing right now, for `/readyz`.
+    fn trouble(&self) -> Option<String>;
     fn name(&self) -> String;
 }
 

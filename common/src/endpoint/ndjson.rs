@@ -106,6 +106,10 @@ impl Source for NdjsonSource {
         None
     }
 
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     async fn close(&mut self) -> Result<()> {
         self.ended = true;
         self.batches.close();
@@ -283,6 +287,10 @@ impl Sink for NdjsonSink {
         let gone = |()| Error::closed_pipe("write to stdout");
         self.orders.send(Order::Flush(sender)).await.map_err(|_| gone(()))?;
         flushed.await.unwrap_or_else(|_| Err(gone(())))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
     }
 
     fn name(&self) -> String {

@@ -67,9 +67,9 @@ pub fn error(operation: impl Into<String>, error: &KafkaError) -> Error {
 /// Says an outage once, and that it is over.
 #[derive(Debug)]
 pub struct Outage {
-    /// As in "kafka:customer_events".
+    /// As in `kafka:customer_events`.
     name: String,
-    since: Mutex<Option<Instant>>,
+    since: Mutex<Option<(Instant, String)>>,
     fatal: Mutex<Option<Error>>,
 }
 
@@ -81,8 +81,8 @@ impl Outage {
     /// Something failed that is tried again.
     pub fn failed(&self, what: &str, code: Option<RDKafkaErrorCode>) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.is_none_or(|said| said.elapsed() > REPEAT_AFTER) {
-            *since = Some(Instant::now());
+        if since.as_ref().is_none_or(|(said, _)| said.elapsed() > REPEAT_AFTER) {
+            *since = Some((Instant::now(), what.to_owned()));
             warn!("{}: {what}; trying again", self.name);
         } else {
             debug!("{}: {what} ({code:?})", self.name);
@@ -94,6 +94,21 @@ impl Outage {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.take().is_some() {
             info!("{}: works again", self.name);
+        }
+    }
+
+    /// What failed last and did not work since.
+    pub fn trouble(&self) -> Option<String> {
+        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.as_ref().map(|(_, what)| format!("{}: {what}", self.name))
+    }
+
+    /// librdkafka's statistics say that a broker answers.
+    pub fn statistics(&self, statistics: &[u8]) {
+        // Cheaper than reading all of it, and only a log line depends on it.
+        let up = br#""state":"UP""#;
+        if self.trouble().is_some() && statistics.windows(up.len()).any(|part| part == up) {
+            self.worked();
         }
     }
 

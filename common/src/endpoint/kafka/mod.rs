@@ -15,8 +15,10 @@ mod source;
 pub use admin::{START_WAIT_MS_MAX, ensure_topic};
 pub use cluster::Cluster;
 pub use lease::Lease;
-pub(crate) use options::property;
-pub use options::{ConsumerOptions, KafkaOptions, SESSION_TIMEOUT_MS, properties_from_env};
+
+pub use options::{
+    ConsumerOptions, KafkaOptions, SESSION_TIMEOUT_MS, parse_property, properties_from_env,
+};
 pub use producer::KafkaSink;
 pub use source::KafkaSource;
 

@@ -28,7 +28,7 @@ const RECONNECT_WAIT_MS_MAX: u64 = 1_000;
 /// Offsets of finished records are committed this often; a kill repeats at most as much.
 const COMMIT_INTERVAL_MS: u64 = 1_000;
 
-/// How often librdkafka reports the lag (it has no cheaper way to say it).
+/// How often librdkafka reports the lag and its connections (it has no cheaper way to say it).
 const STATISTICS_INTERVAL_MS: u64 = 10_000;
 
 /// A broker, and how to talk to it.
@@ -126,6 +126,7 @@ impl KafkaOptions {
             .set("compression.type", "lz4")
             // librdkafka's default of 5 ms is most of the time a record takes.
             .set("linger.ms", "1")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string())
             .set("message.timeout.ms", DELIVERY_TIMEOUT_MS.to_string())
             .set("queue.buffering.max.kbytes", PRODUCE_QUEUE_KIB_MAX.to_string())
             .set("queue.buffering.max.messages", PRODUCE_QUEUE_RECORDS_MAX.to_string())
@@ -181,19 +182,19 @@ pub fn properties_from_env() -> Result<Vec<(String, Secret)>> {
         let text = text.map_err(|error| Error::fatal(operation.clone(), error))?;
         let lines = text.lines().map(str::trim);
         for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            properties.push(property(&operation, line)?);
+            properties.push(parse_property(&operation, line)?);
         }
     }
     if let Ok(text) = std::env::var("KAFKA_OPTIONS") {
         for part in text.split_whitespace() {
-            properties.push(property("read KAFKA_OPTIONS", part)?);
+            properties.push(parse_property("read KAFKA_OPTIONS", part)?);
         }
     }
     Ok(properties)
 }
 
 /// One `key=value`.
-pub(crate) fn property(operation: &str, text: &str) -> Result<(String, Secret)> {
+pub fn parse_property(operation: &str, text: &str) -> Result<(String, Secret)> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), Secret::new(value.trim())))
@@ -210,13 +211,13 @@ mod tests {
     #[test]
     fn a_property_of_the_user_wins_and_is_never_printed() {
         let mut options = KafkaOptions::new("127.0.0.1:9092", "test");
-        options.properties.push(property("-X", "sasl.password=a=b c").expect("a property"));
-        options.properties.push(property("-X", "linger.ms=7").expect("a property"));
+        options.properties.push(parse_property("-X", "sasl.password=a=b c").expect("a property"));
+        options.properties.push(parse_property("-X", "linger.ms=7").expect("a property"));
         let config = options.producer();
         assert_eq!(config.get("sasl.password"), Some("a=b c"));
         assert_eq!(config.get("linger.ms"), Some("7"));
         assert!(!format!("{options:?}").contains("a=b c"));
-        assert!(property("-X", "novalue").is_err() && property("-X", "=x").is_err());
+        assert!(parse_property("-X", "novalue").is_err() && parse_property("-X", "=x").is_err());
     }
 
     #[test]

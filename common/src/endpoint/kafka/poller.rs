@@ -170,6 +170,7 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        self.0.outage.statistics(statistics);
         if let Some(lag) = lag(statistics) {
             self.0.lag.store(lag, Ordering::Relaxed);
         }
@@ -247,7 +248,11 @@ impl Context {
 /// Polls until told to stop, then closes the consumer.
 pub fn run(consumer: Arc<Consumer>, shared: &Arc<Shared>) {
     let mut poller = Poller { consumer, shared: Arc::clone(shared), assign_at: Instant::now() };
-    while !shared.stop.load(Ordering::Relaxed) && poller.step() {}
+    while !shared.stop.load(Ordering::Relaxed) {
+        if !poller.step() {
+            break;
+        }
+    }
     poller.release();
 }
 

@@ -80,6 +80,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.0.outage.reported(&error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.0.outage.statistics(statistics);
+    }
 }
 
 impl ProducerContext for Context {
@@ -274,6 +278,10 @@ impl Sink for KafkaSink {
         flushed
             .map_err(|error| Error::retry(operation(), error))?
             .map_err(|error| fault::error(operation(), &error))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.handle().state.outage.trouble()
     }
 
     fn name(&self) -> String {

@@ -112,6 +112,10 @@ impl Source for KafkaSource {
         (lag >= 0).then_some(lag)
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.shared.outage.trouble()
+    }
+
     async fn close(&mut self) -> Result<()> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.inputs.close();
