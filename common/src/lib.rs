@@ -18,6 +18,8 @@ pub mod pump;
 
 pub mod store;
 
+pub mod stripe;
+
 pub mod http;
 
 pub mod cli;

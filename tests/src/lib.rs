@@ -2,3 +2,4 @@
 //! and `stripe-sim` for the one thing that is outside this machine.
 
 pub mod harness;
+pub mod sim;

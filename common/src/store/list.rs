@@ -184,3 +184,156 @@ fn statement(query: &Query, max: usize) -> Result<(String, Vec<SqlValue>)> {
         format!("SELECT {CUSTOMER_COLUMNS} FROM {from} WHERE {wheres} ORDER BY {order} LIMIT ?");
     Ok((sql, values))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{create, customer, fresh, ids};
+    use super::super::{Store, Tx};
+    use super::*;
+    use crate::record::STRIPE;
+    use crate::sync::write;
+
+    fn filled(names: &[&str]) -> (tempfile::TempDir, Store) {
+        let (folder, mut store) = fresh();
+        let work =
+            |tx: &Tx| names.iter().zip(1..).try_for_each(|(name, now)| create(tx, name, now * 10));
+        store.write(work).expect("creates");
+        (folder, store)
+    }
+
+    fn edit(store: &mut Store, id: &str, work: impl FnOnce(&mut Entry)) {
+        let work = |tx: &Tx| {
+            let mut entry = tx.entry(id)?.expect("is there");
+            work(&mut entry);
+            tx.save(&entry)
+        };
+        store.write(work).expect("saves");
+    }
+
+    /// Every page of a query, with something done between the first and the second.
+    fn pages(store: &mut Store, query: &Query, between: impl FnOnce(&mut Store)) -> Vec<String> {
+        let mut query = query.clone();
+        let mut between = Some(between);
+        let mut all = Vec::new();
+        loop {
+            let page = store.list(&query).expect("lists");
+            assert!(page.entries.len() <= query.limit);
+            all.extend(ids(&page).into_iter().map(str::to_owned));
+            let Some(next) = page.next else { return all };
+            query.after = Some(next.to_string().parse().expect("its own text"));
+            if let Some(between) = between.take() {
+                between(store);
+            }
+        }
+    }
+
+    #[test]
+    fn pages_neither_repeat_nor_hide_when_customers_come_and_go() {
+        let (_folder, mut store) = filled(&["e", "d", "c", "b", "a"]);
+        let query = Query { limit: 2, ..Query::default() };
+        let all = pages(&mut store, &query, |store| {
+            store.write(|tx| create(tx, "new", 1)).expect("creates");
+            edit(store, "d", |entry| {
+                write::delete(entry, 99);
+            });
+            edit(store, "a", |entry| {
+                write::edit(entry, &crate::record::Fields::new(), 99);
+            });
+        });
+        assert_eq!(all, ["e", "d", "c", "b", "a", "new"]);
+    }
+
+    #[test]
+    fn a_full_last_page_has_no_next() {
+        let (_folder, store) = filled(&["a", "b"]);
+        let list = |limit| store.list(&Query { limit, ..Query::default() }).expect("lists");
+        assert_eq!((list(2).entries.len(), list(2).next), (2, None));
+        assert!(list(1).next.is_some());
+        assert_eq!((list(0).entries.len(), list(0).next), (0, None));
+    }
+
+    #[test]
+    fn filters_find_what_they_say() {
+        let (_folder, mut store) = filled(&["Ada", "Bob", "Ångström", "dead"]);
+        edit(&mut store, "dead", |entry| {
+            write::delete(entry, 99);
+        });
+        edit(&mut store, "Bob", |entry| {
+            entry.systems.get_mut(STRIPE).expect("is there").error = Some("no".into());
+        });
+        edit(&mut store, "Ada", |entry| {
+            let sync = entry.systems.get_mut(STRIPE).expect("is there");
+            (sync.external_id, sync.acked) = (Some("cus_1".into()), 1);
+        });
+        let all = Query { limit: 9, ..Query::default() };
+        let email = |text: &str| Query { email: Some(text.into()), ..all.clone() };
+        let q = |text: &str| Query { q: Some(text.into()), ..all.clone() };
+        let sync = |state| Query { sync: Some((STRIPE.into(), state)), ..all.clone() };
+        let cases: [(Query, &[&str]); 16] = [
+            (all.clone(), &["Ada", "Bob", "Ångström"]),
+            (Query { deleted: true, ..all.clone() }, &["Ada", "Bob", "Ångström", "dead"]),
+            (email("ADA@example.com"), &["Ada"]),
+            (email("ÅNGSTRÖM@example.com"), &["Ångström"]),
+            (email("ada"), &[]),
+            (q("AD"), &["Ada"]),
+            (q("gström@ex"), &["Ångström"]),
+            (q("ÅNGS"), &["Ångström"]),
+            (q("o"), &["Ada", "Bob", "Ångström"]),
+            (q("%"), &[]),
+            (q("\" OR *"), &[]),
+            (q(""), &["Ada", "Bob", "Ångström"]),
+            (sync(State::Failed), &["Bob"]),
+            (sync(State::Pending), &["Ångström"]),
+            (sync(State::Synced), &["Ada"]),
+            (Query { sync: Some(("other".into(), State::Synced)), ..all.clone() }, &[]),
+        ];
+        for (query, expected) in cases {
+            let page = store.list(&query).expect("lists");
+            assert_eq!(ids(&page), expected, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_changes_goes_by_time_of_change() {
+        let (_folder, mut store) = filled(&["a", "b", "c", "d"]);
+        edit(&mut store, "b", |entry| entry.customer.updated_at = 100);
+        edit(&mut store, "a", |entry| entry.customer.updated_at = 100);
+        let query = Query { limit: 1, updated_since: Some(30), ..Query::default() };
+        let all = pages(&mut store, &query, |store| {
+            // What changes while somebody reads comes again at the end: nothing is missed.
+            edit(store, "c", |entry| entry.customer.updated_at = 200);
+        });
+        assert_eq!(all, ["c", "d", "a", "b", "c"]);
+        let failed = Query { sync: Some((STRIPE.into(), State::Failed)), ..query };
+        assert!(store.list(&failed).expect("lists").entries.is_empty());
+    }
+
+    #[test]
+    fn a_stream_has_them_all_and_stops_when_told() {
+        let (_folder, mut store) = fresh();
+        let count = STREAM_ROWS * 2 + 1;
+        let work = |tx: &Tx| (0..count).try_for_each(|n| tx.save(&customer(&n.to_string(), 1)));
+        store.write(work).expect("saves");
+        let mut seen = 0;
+        let call = |_| {
+            seen += 1;
+            Ok(())
+        };
+        store.for_each(&Query::default(), call).expect("streams");
+        assert_eq!(seen, count);
+        let stop = |_| Err(Error::reject("test", "enough"));
+        assert!(store.for_each(&Query::default(), stop).is_err());
+    }
+
+    #[test]
+    fn a_cursor_that_was_not_given_out_is_refused() {
+        for text in ["", "s", "1", "s-1", "s+1", "sx", "u1", "u1-", "u-1-1", "s1 ", "S1"] {
+            let error = text.parse::<Cursor>().expect_err(text);
+            assert_eq!(error.kind, crate::error::Kind::Reject, "{text}");
+        }
+        let (_folder, store) = fresh();
+        let since = Query { limit: 1, updated_since: Some(0), ..Query::default() };
+        let foreign = Query { after: "s1".parse().ok(), ..since };
+        assert!(store.list(&foreign).is_err());
+    }
+}

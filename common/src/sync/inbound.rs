@@ -285,7 +285,7 @@ fn settle(
                 if previous.is_foreign_edit_of(&field));
             let theirs = snapshot.fields.get(&field);
             let own = sync.own(&field);
-            if sync.refused.contains_key(&field) {
+            if sync.refused.contains_key(&field) && own <= s {
                 if foreign {
                     taken.push(field);
                 }

@@ -4,6 +4,7 @@
 //! the answer in. The steps of one customer are never in flight twice.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::clock;
 use crate::record::{
@@ -126,6 +127,24 @@ pub enum Found {
     Absent,
 }
 
+/// FNV-1a: the same number for the same text in every version of every program.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl std::fmt::Write for Fnv {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
 impl Job {
     /// `None` when the event has no part for Stripe.
     pub fn new(change: Change, fresh: bool) -> Option<Self> {
@@ -171,10 +190,24 @@ impl Job {
         }
     }
 
-    fn key(&self, version: u64, memory: &Memory) -> String {
+    /// The idempotency key: customer, version, attempt, and which fields the request names, so
+    /// that the same request has the same key whichever way it came about. Whoever starts anew
+    /// (after a crash, or a lost answer) then repeats a request that is still under way, and
+    /// never makes a second one of it.
+    fn key<'a>(
+        &self,
+        version: u64,
+        memory: &Memory,
+        named: impl IntoIterator<Item = &'a Field>,
+    ) -> String {
         let (of, attempts) = memory.attempts;
         let attempt = if of == version { attempts } else { 0 };
-        format!("catalog/{}/{version}/{attempt}", self.change.subject)
+        let mut names = Fnv::default();
+        for field in named {
+            // Writing to a hash cannot fail.
+            let _ = write!(names, "{field}\n");
+        }
+        format!("catalog/{}/{version}/{attempt}/{:x}", self.change.subject, names.0)
     }
 
     /// A GET may be left out when nothing of this customer can be in flight that we do not know.
@@ -243,9 +276,9 @@ fn next_create(job: &Job, memory: &Memory, now: Millis) -> Step {
     Step::Create {
         customer: job.change.subject.clone(),
         fields: first.clone(),
+        key: job.key(FIRST_VERSION, memory, &without),
         stamp: Stamp { version: FIRST_VERSION, refused: without.clone() },
         without,
-        key: job.key(FIRST_VERSION, memory),
     }
 }
 
@@ -254,14 +287,8 @@ fn look(job: &Job) -> Step {
 }
 
 fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis) -> Step {
-    let fields: Vec<_> = job
-        .part
-        .pending
-        .iter()
-        .filter(|(field, version)| **version > stamp.version && !job.refused.contains_key(*field))
-        .map(|(field, _)| (field.clone(), job.change.data.customer.fields.get(field).cloned()))
-        .collect();
-    if fields.is_empty() {
+    let lacking = || job.part.pending.iter().filter(|(_, version)| **version > stamp.version);
+    if lacking().next().is_none() {
         let mut result = job.result(job.outcome, Some(id.to_owned()), None, now);
         // Refused when an earlier try brought this version, and the result was lost.
         for field in refused_earlier(&job.part.pending, stamp) {
@@ -269,17 +296,20 @@ fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis)
         }
         return Step::Done(result);
     }
+    // Even if each of them was refused, the stamp goes out and says so: what people change there
+    // afterwards is then known to come after our try.
+    let fields: Vec<_> = lacking()
+        .map(|(field, _)| field)
+        .filter(|field| !job.refused.contains_key(*field))
+        .map(|field| (field.clone(), job.change.data.customer.fields.get(field).cloned()))
+        .collect();
     let mut refused: Vec<Field> = job.refused.keys().cloned().collect();
     refused.extend(refused_earlier(&job.part.pending, stamp));
     refused.sort();
     refused.dedup();
     let version = job.change.data.version;
-    Step::Update {
-        id: id.to_owned(),
-        fields,
-        stamp: Stamp { version, refused },
-        key: job.key(version, memory),
-    }
+    let key = job.key(version, memory, fields.iter().map(|(field, _)| field).chain(&refused));
+    Step::Update { id: id.to_owned(), fields, stamp: Stamp { version, refused }, key }
 }
 
 fn refused_earlier(pending: &Pending, stamp: &Stamp) -> Vec<Field> {
@@ -302,6 +332,17 @@ pub fn answered(
         Step::Read { id } => on_read(job, memory, id, answer, now),
         Step::Delete { id } => on_delete(job, memory, id, answer, now),
         Step::Nothing | Step::Done(_) => None,
+    }
+}
+
+/// No answer came to this step, and it may have been done, or be done later: what Stripe has is no
+/// longer known. To be called before the record is tried again, alone or with newer ones.
+pub fn unanswered(memory: &mut Memory, step: &Step) {
+    match step {
+        Step::Create { .. } | Step::Update { .. } | Step::Delete { .. } => {
+            memory.remote = Remote::Unknown;
+        }
+        Step::Look { .. } | Step::Read { .. } | Step::Nothing | Step::Done(_) => {}
     }
 }
 
@@ -353,6 +394,10 @@ fn on_create(
         Answer::Customer { snapshot, replayed } => {
             memory.id = Some(snapshot.id.clone());
             job.outcome = Outcome::Created;
+            // What was refused is the first value: a newer one has yet to be tried.
+            job.refused.retain(|field, _| {
+                job.part.pending.get(field).is_none_or(|version| *version <= FIRST_VERSION)
+            });
             // A replayed answer tells the id only: what happened since is for a GET to say.
             memory.remote = match (replayed, snapshot.stamp) {
                 (false, Some(stamp)) => Remote::Live(stamp),
@@ -360,7 +405,7 @@ fn on_create(
             };
             None
         }
-        Answer::Refused { field, why } => refuse(job, memory, FIRST_VERSION, field, why, now),
+        Answer::Refused { field, why } => refuse(job, memory, field, why, now),
         Answer::KeyReused | Answer::StoredError => {
             use_up_key(memory, FIRST_VERSION);
             memory.must_look = true;
@@ -375,8 +420,7 @@ fn on_create(
 /// The rest goes without the refused field. A field refused that was not sent is no field's fault.
 fn refuse(
     job: &mut Job,
-    memory: &mut Memory,
-    version: u64,
+    memory: &Memory,
     field: Field,
     why: String,
     now: Millis,
@@ -385,7 +429,6 @@ fn refuse(
         return Some(job.failed(memory, &why, now));
     }
     job.refused.insert(field, why);
-    use_up_key(memory, version);
     None
 }
 
@@ -411,7 +454,7 @@ fn on_update(
             };
             None
         }
-        Answer::Refused { field, why } => refuse(job, memory, version, field, why, now),
+        Answer::Refused { field, why } => refuse(job, memory, field, why, now),
         Answer::KeyReused | Answer::StoredError | Answer::Missing => {
             use_up_key(memory, version);
             memory.remote = Remote::Unknown;
@@ -438,8 +481,6 @@ fn on_read(
             } else {
                 Remote::Live(snapshot.stamp.unwrap_or_default())
             };
-            // What is sent now differs from what was sent under the key before.
-            use_up_key(memory, job.change.data.version);
             None
         }
         other => Some(unexpected(job, memory, &other, now)),

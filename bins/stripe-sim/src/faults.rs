@@ -1,0 +1,451 @@
+//! Faults on demand: which request or webhook goes wrong, and how. Chances come from one seeded
+//! generator, so that a run can be repeated. It decides only; others act. See the crate's own
+//! page for the JSON.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Rules kept at once.
+const RULES_MAX: usize = 1_000;
+/// No fault may hold a request longer: a client has given up long before.
+const HOLD_MS_MAX: u64 = 600_000;
+
+/// One rule for requests: where it applies, and what it does.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// A prefix of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    pub probability: f64,
+    /// So many matching requests pass first.
+    pub skip: u64,
+    /// How often it acts at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    pub latency_ms: u64,
+    pub latency_after_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub after: bool,
+    pub store: bool,
+    pub lost: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuse: Option<Refuse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub should_retry: Option<bool>,
+    /// How often it acted; only shown.
+    #[serde(skip_deserializing)]
+    pub fired: u64,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            method: None,
+            path: None,
+            probability: 1.0,
+            skip: 0,
+            count: None,
+            latency_ms: 0,
+            latency_after_ms: 0,
+            status: None,
+            after: false,
+            store: false,
+            lost: false,
+            timeout_ms: None,
+            refuse: None,
+            code: None,
+            message: None,
+            reason: None,
+            should_retry: None,
+            fired: 0,
+        }
+    }
+}
+
+/// The parameter to refuse: its name, or with code and message.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Refuse {
+    Name(String),
+    Full { param: String, code: Option<String>, message: Option<String> },
+}
+
+impl Refuse {
+    fn param(&self) -> &str {
+        match self {
+            Self::Name(param) | Self::Full { param, .. } => param,
+        }
+    }
+}
+
+/// Chances (0 to 1) of what happens to a webhook.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookFaults {
+    /// Sent twice.
+    pub duplicate: f64,
+    /// Held back for up to `reorder_ms`, so that later ones come first.
+    pub reorder: f64,
+    pub reorder_ms: u64,
+    /// Held back for `delay_ms`; with `delay_ms` alone, always.
+    pub delay: Option<f64>,
+    pub delay_ms: u64,
+    /// Never sent, as if Stripe had given up; it is still in the list of events.
+    pub drop: f64,
+}
+
+/// What `POST /_sim/faults` takes and `GET` shows.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Spec {
+    pub requests: Vec<Rule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<WebhookFaults>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_second: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Requests a second that the account may make; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+}
+
+const TOP: [&str; 5] = ["requests", "webhooks", "same_second", "seed", "rate"];
+
+impl Spec {
+    /// JSON (a whole spec, one rule, or a list of rules), or `key=value,…` of one rule.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let value = if text.starts_with(['{', '[']) {
+            serde_json::from_str(text).map_err(|e| e.to_string())?
+        } else {
+            short_form(text)
+        };
+        let spec: Self = match value {
+            Value::Object(map) if map.keys().any(|key| TOP.contains(&key.as_str())) => {
+                serde_json::from_value(Value::Object(map)).map_err(|e| e.to_string())?
+            }
+            Value::Array(rules) => Self {
+                requests: serde_json::from_value(Value::Array(rules)).map_err(|e| e.to_string())?,
+                ..Self::default()
+            },
+            rule => Self {
+                requests: vec![serde_json::from_value(rule).map_err(|e| e.to_string())?],
+                ..Self::default()
+            },
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for rule in &self.requests {
+            chance("probability", rule.probability)?;
+            let held = [Some(rule.latency_ms), Some(rule.latency_after_ms), rule.timeout_ms];
+            if held.iter().flatten().any(|ms| *ms > HOLD_MS_MAX) {
+                return Err(format!("a request is held for at most {HOLD_MS_MAX} ms"));
+            }
+            if rule.status.is_some_and(|status| !(400..=599).contains(&status)) {
+                return Err("status is 400 to 599".into());
+            }
+            let ends = usize::from(rule.status.is_some())
+                + usize::from(rule.lost)
+                + usize::from(rule.timeout_ms.is_some())
+                + usize::from(rule.refuse.is_some());
+            if ends > 1 {
+                return Err("one of status, lost, timeout_ms and refuse to a rule".into());
+            }
+            if ends == 0 && rule.latency_ms == 0 && rule.latency_after_ms == 0 {
+                return Err("the rule does nothing: give status, lost, timeout_ms, refuse, \
+                            latency_ms or latency_after_ms"
+                    .into());
+            }
+        }
+        if let Some(webhooks) = &self.webhooks {
+            chance("duplicate", webhooks.duplicate)?;
+            chance("reorder", webhooks.reorder)?;
+            chance("delay", webhooks.delay.unwrap_or(0.0))?;
+            chance("drop", webhooks.drop)?;
+            if webhooks.delay_ms > HOLD_MS_MAX || webhooks.reorder_ms > HOLD_MS_MAX {
+                return Err(format!("a webhook is held for at most {HOLD_MS_MAX} ms"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chance(name: &str, value: f64) -> Result<(), String> {
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(format!("{name} is from 0 to 1")) }
+}
+
+/// `status=500,after,count=1`, `webhooks,drop=0.1`, `same_second`, `seed=7`, `rate=25`
+fn short_form(text: &str) -> Value {
+    let (nested, text) = match text.strip_prefix("webhooks,") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let mut map = Map::new();
+    for part in text.split(',') {
+        let (key, value) = match part.split_once('=') {
+            Some((key, value)) => (key.trim(), scalar(value.trim())),
+            None => (part.trim(), Value::Bool(true)),
+        };
+        map.insert(key.to_owned(), value);
+    }
+    if nested {
+        return serde_json::json!({ "webhooks": map });
+    }
+    Value::Object(map)
+}
+
+fn scalar(text: &str) -> Value {
+    match serde_json::from_str::<Value>(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        Ok(_) | Err(_) => Value::String(text.to_owned()),
+    }
+}
+
+/// What one request will meet.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub latency_ms: u64,
+    pub latency_after_ms: u64,
+    pub end: Option<End>,
+}
+
+#[derive(Clone, Debug)]
+pub enum End {
+    /// Answered with an error: before anything happens, or after it happened.
+    Status { rule: Box<Rule>, status: u16 },
+    /// Done, and never answered.
+    Lost,
+    /// Not done, held, and never answered.
+    Timeout(u64),
+    /// The parameter is refused.
+    Refuse { param: String, code: Option<String>, message: String },
+}
+
+/// What one webhook will meet.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Post {
+    pub drop: bool,
+    pub duplicate: bool,
+    pub delay_ms: u64,
+}
+
+/// The faults in force.
+#[derive(Debug)]
+pub struct Faults {
+    spec: Spec,
+    rng: fastrand::Rng,
+}
+
+impl Faults {
+    pub fn new(seed: u64) -> Self {
+        Self { spec: Spec::default(), rng: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// Rules are added, everything else is replaced.
+    pub fn add(&mut self, spec: Spec) -> Result<(), String> {
+        if self.spec.requests.len() + spec.requests.len() > RULES_MAX {
+            return Err(format!("at most {RULES_MAX} rules"));
+        }
+        self.spec.requests.extend(spec.requests);
+        if let Some(seed) = spec.seed {
+            self.rng = fastrand::Rng::with_seed(seed);
+            self.spec.seed = Some(seed);
+        }
+        self.spec.webhooks = spec.webhooks.or(self.spec.webhooks.take());
+        self.spec.same_second = spec.same_second.or(self.spec.same_second);
+        self.spec.rate = spec.rate.or(self.spec.rate);
+        Ok(())
+    }
+
+    pub fn clear(&mut self) {
+        self.spec = Spec::default();
+    }
+
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Decides for a request; latencies add up, of what ends a request the first rule counts.
+    pub fn request(&mut self, method: &str, path: &str, params: &[(String, String)]) -> Plan {
+        let mut plan = Plan::default();
+        for rule in &mut self.spec.requests {
+            let ends = rule.status.is_some()
+                || rule.lost
+                || rule.timeout_ms.is_some()
+                || rule.refuse.is_some();
+            if ends && plan.end.is_some() || !rule.applies(method, path, params) {
+                continue;
+            }
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                continue;
+            }
+            if self.rng.f64() >= rule.probability {
+                continue;
+            }
+            if let Some(count) = &mut rule.count {
+                *count -= 1;
+            }
+            rule.fired += 1;
+            plan.latency_ms = (plan.latency_ms + rule.latency_ms).min(HOLD_MS_MAX);
+            plan.latency_after_ms =
+                (plan.latency_after_ms + rule.latency_after_ms).min(HOLD_MS_MAX);
+            if plan.end.is_none() {
+                plan.end = rule.end();
+            }
+        }
+        plan
+    }
+
+    pub fn webhook(&mut self) -> Post {
+        let Some(faults) = self.spec.webhooks.clone() else { return Post::default() };
+        let mut post = Post {
+            drop: self.rng.f64() < faults.drop,
+            duplicate: self.rng.f64() < faults.duplicate,
+            delay_ms: 0,
+        };
+        let delay = faults.delay.unwrap_or(if faults.delay_ms > 0 { 1.0 } else { 0.0 });
+        if self.rng.f64() < delay {
+            post.delay_ms += faults.delay_ms;
+        }
+        if self.rng.f64() < faults.reorder {
+            // Without a length, long enough for a few others to pass.
+            let most = if faults.reorder_ms == 0 { 500 } else { faults.reorder_ms };
+            post.delay_ms += 1 + self.rng.u64(0..most);
+        }
+        post
+    }
+}
+
+impl Rule {
+    fn applies(&self, method: &str, path: &str, params: &[(String, String)]) -> bool {
+        let named = |param: &str| {
+            let inside = format!("{param}[");
+            params.iter().any(|(name, _)| name == param || name.starts_with(&inside))
+        };
+        self.count != Some(0)
+            && self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method))
+            && self.path.as_deref().is_none_or(|p| path.starts_with(p))
+            && self.refuse.as_ref().is_none_or(|refuse| named(refuse.param()))
+    }
+
+    fn end(&self) -> Option<End> {
+        if let Some(status) = self.status {
+            return Some(End::Status { rule: Box::new(self.clone()), status });
+        }
+        if self.lost {
+            return Some(End::Lost);
+        }
+        if let Some(ms) = self.timeout_ms {
+            return Some(End::Timeout(ms));
+        }
+        let refuse = self.refuse.as_ref()?;
+        let (code, message) = match refuse {
+            Refuse::Name(_) => (None, None),
+            Refuse::Full { code, message, .. } => (code.clone(), message.clone()),
+        };
+        let param = refuse.param().to_owned();
+        let message = message.or_else(|| self.message.clone());
+        let message = message.unwrap_or_else(|| format!("Invalid value for {param}."));
+        Some(End::Refuse { param, code: code.or_else(|| self.code.clone()), message })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on has failed
+mod tests {
+    use super::*;
+
+    fn faults(spec: &str) -> Faults {
+        let mut faults = Faults::new(1);
+        faults.add(Spec::parse(spec).unwrap()).unwrap();
+        faults
+    }
+
+    #[test]
+    fn both_spellings_mean_the_same() {
+        for spec in [
+            "method=POST,path=/v1/customers,status=500,after,count=2",
+            r#"{"method":"POST","path":"/v1/customers","status":500,"after":true,"count":2}"#,
+            r#"[{"method":"POST","path":"/v1/customers","status":500,"after":true,"count":2}]"#,
+            r#"{"requests":[{"method":"post","path":"/v1/cust","status":500,"after":true,"count":2}]}"#,
+        ] {
+            let mut faults = faults(spec);
+            let mut hit = |method, path| faults.request(method, path, &[]).end.is_some();
+            assert!(!hit("GET", "/v1/customers"), "{spec}");
+            assert!(!hit("POST", "/v1/events"), "{spec}");
+            assert!(hit("POST", "/v1/customers/cus_1"), "{spec}");
+            assert!(hit("POST", "/v1/customers"), "{spec}");
+            assert!(!hit("POST", "/v1/customers"), "{spec}: twice only");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for spec in [
+            "stats=500",
+            "status=200",
+            "status=500,lost",
+            "probability=2,status=500",
+            "latency_ms=99999999",
+            "method=POST",
+            "webhooks,dorp=1",
+            "webhooks,drop=7",
+            "{",
+            "",
+        ] {
+            assert!(Spec::parse(spec).is_err(), "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_needs_its_parameter_and_nested_ones_count() {
+        let mut faults = faults("refuse=address,message=No");
+        let params = |name: &str| vec![(name.to_owned(), String::new())];
+        assert!(faults.request("POST", "/v1/customers", &params("name")).end.is_none());
+        let plan = faults.request("POST", "/v1/customers", &params("address[city]"));
+        let Some(End::Refuse { param, message, .. }) = plan.end else { panic!("not refused") };
+        assert_eq!((param.as_str(), message.as_str()), ("address", "No"));
+    }
+
+    #[test]
+    fn one_seed_gives_one_history() {
+        let run = |seed: u64| -> Vec<(bool, Post)> {
+            let mut faults = faults("webhooks,drop=0.3,reorder=0.5,duplicate=0.2");
+            faults.add(Spec::parse(&format!("seed={seed}")).unwrap()).unwrap();
+            faults.add(Spec::parse("status=503,probability=0.5").unwrap()).unwrap();
+            (0..50)
+                .map(|_| (faults.request("GET", "/", &[]).end.is_some(), faults.webhook()))
+                .collect()
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn latencies_add_up_and_the_first_end_counts() {
+        let mut faults = faults("latency_ms=10");
+        faults.add(Spec::parse("latency_ms=5,status=503").unwrap()).unwrap();
+        faults.add(Spec::parse("lost,count=1").unwrap()).unwrap();
+        let plan = faults.request("GET", "/v1/customers", &[]);
+        assert_eq!(plan.latency_ms, 15);
+        assert!(matches!(plan.end, Some(End::Status { status: 503, .. })));
+        assert_eq!(faults.spec().requests[2].count, Some(1), "not used up");
+    }
+}

@@ -1,0 +1,165 @@
+//! Runs simulated histories of the sync rules from seeds, and prints the shortest that fails.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tests::sim::mix::{self, Mix};
+use tests::sim::run;
+
+struct Args {
+    histories: u64,
+    seed: Option<u64>,
+    first: u64,
+    mixes: Vec<&'static str>,
+    threads: u64,
+    limit: Option<usize>,
+}
+
+fn usage(why: &str) -> ! {
+    eprintln!("sim: error: {why}");
+    eprintln!(
+        "sim: hint: sim [--histories N] [--first SEED] [--mix NAME|all] [--threads N], \
+         or sim --seed SEED --mix NAME to print one history; mixes: {}",
+        mix::NAMES.join(", ")
+    );
+    std::process::exit(2);
+}
+
+fn args() -> Args {
+    let mut args = Args {
+        histories: 20_000,
+        seed: None,
+        first: 1,
+        mixes: mix::NAMES.to_vec(),
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        limit: None,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(flag) = words.next() {
+        let Some(value) = words.next() else { usage(&format!("{flag} needs a value")) };
+        let number = || {
+            value.replace('_', "").parse().unwrap_or_else(|_| usage(&format!("{flag}: not a number")))
+        };
+        match flag.as_str() {
+            "--histories" => args.histories = number(),
+            "--seed" => args.seed = Some(number()),
+            "--first" => args.first = number(),
+            "--threads" => args.threads = number().max(1),
+            "--actions" => args.limit = Some(number() as usize),
+            "--mix" if value == "all" => {}
+            "--mix" => match mix::NAMES.iter().find(|name| **name == value) {
+                Some(name) => args.mixes = vec![name],
+                None => usage(&format!("unknown mix {value:?}")),
+            },
+            _ => usage(&format!("unknown flag {flag:?}")),
+        }
+    }
+    args
+}
+
+/// A failing seed, with how much of its history it takes to fail.
+struct Failure {
+    seed: u64,
+    actions: usize,
+    why: String,
+}
+
+fn main() {
+    let args = args();
+    if let Some(seed) = args.seed {
+        for name in &args.mixes {
+            show(seed, name, args.limit);
+        }
+        return;
+    }
+    let mut failed = false;
+    for name in &args.mixes {
+        failed |= run_mix(name, &args);
+    }
+    if failed {
+        std::process::exit(1);
+    }
+}
+
+fn show(seed: u64, name: &str, limit: Option<usize>) {
+    let Some(mix) = mix::named(name) else { return };
+    let ended = run(seed, &Rc::new(mix), limit, true);
+    println!("{}", ended.trace);
+    println!("{name} seed {seed}: {}", ended.failed.as_deref().unwrap_or("holds"));
+}
+
+fn run_mix(name: &'static str, args: &Args) -> bool {
+    let started = Instant::now();
+    let next = AtomicU64::new(args.first);
+    let end = args.first + args.histories;
+    let excused = AtomicU64::new(0);
+    let work = || {
+        let mix: Rc<Mix> = Rc::new(mix::named(name).unwrap_or_else(|| usage("unknown mix")));
+        let mut failures = Vec::new();
+        loop {
+            let from = next.fetch_add(256, Ordering::Relaxed);
+            if from >= end {
+                return failures;
+            }
+            for seed in from..(from + 256).min(end) {
+                let ended = run(seed, &mix, None, false);
+                excused.fetch_add(u64::from(ended.excused > 0), Ordering::Relaxed);
+                if let Some(why) = ended.failed {
+                    failures.push(Failure { seed, actions: ended.actions, why });
+                }
+            }
+        }
+    };
+    let mut failures: Vec<Failure> = Vec::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..args.threads).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(found) => failures.extend(found),
+                Err(_) => std::process::exit(1),
+            }
+        }
+    });
+    let took = started.elapsed().as_secs_f64();
+    let rate = args.histories as f64 / took / args.threads as f64;
+    println!(
+        "{name}: {} histories, {} failed, {} with excused customers, {took:.1} s, \
+         {rate:.0} histories/s per core",
+        args.histories,
+        failures.len(),
+        excused.load(Ordering::Relaxed)
+    );
+    shortest(name, &failures);
+    !failures.is_empty()
+}
+
+/// Prints the shortest way to fail among them, cut to as few actions as still fail.
+fn shortest(name: &str, failures: &[Failure]) {
+    let mut kinds = std::collections::BTreeMap::<String, usize>::new();
+    for failure in failures {
+        let kind: String = failure.why.chars().filter(|c| !c.is_ascii_digit()).collect();
+        *kinds.entry(kind).or_default() += 1;
+    }
+    for (kind, count) in &kinds {
+        println!("  {count:>6} {kind}");
+    }
+    let Some(mix) = mix::named(name).map(Rc::new) else { return };
+    let mut best: Option<(usize, u64)> = None;
+    let mut by_length: Vec<&Failure> = failures.iter().collect();
+    by_length.sort_by_key(|failure| failure.actions);
+    for failure in by_length.iter().take(200) {
+        let most = best.map_or(failure.actions, |(actions, _)| actions);
+        let found = (1..most).find(|limit| run(failure.seed, &mix, Some(*limit), false).failed.is_some());
+        if let Some(actions) = found {
+            best = Some((actions, failure.seed));
+        } else if best.is_none() {
+            best = Some((failure.actions, failure.seed));
+        }
+    }
+    if let Some((actions, seed)) = best {
+        println!("shortest: --mix {name} --seed {seed} --actions {actions}");
+        let ended = run(seed, &mix, Some(actions), true);
+        println!("{}{}", ended.trace, ended.failed.unwrap_or_default());
+    }
+}

@@ -1,0 +1,185 @@
+//! Mixes: what happens how often. A history is a walk among the actions, each drawn by weight.
+
+/// One thing that may happen next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Act {
+    ApiCreate,
+    ApiEdit,
+    ApiDelete,
+    PersonCreate,
+    PersonEdit,
+    PersonDelete,
+    /// A person copies one customer's metadata to another, with the stamp or without.
+    PersonCopy,
+    /// A person takes the stamp off.
+    PersonUnstamp,
+    /// Something else about the customer changes at Stripe, or nothing at all.
+    SideEffect,
+    Relay,
+    RelayCrash,
+    /// A relay that stalled wakes up and produces an old record once more.
+    StaleRelay,
+    Mover,
+    Land,
+    GiveUp,
+    MoverCrash,
+    Rebalance,
+    Wake,
+    Webhook,
+    Hook,
+    HookCrash,
+    Result,
+    Repeat,
+    Tail,
+    Listing,
+    Minutes,
+    DayGap,
+    BrokerLoss,
+}
+
+/// How often each thing happens, and how likely each fault is, in a thousand.
+#[derive(Clone, Debug)]
+pub struct Mix {
+    pub name: &'static str,
+    pub customers_max: usize,
+    pub actions: (usize, usize),
+    pub weights: Vec<(u32, Act)>,
+    /// A request takes its time: other things happen before it lands and before it is answered.
+    pub slow: u32,
+    /// A request is lost, its answer is lost, or Stripe stores a 500 for it.
+    pub lost: u32,
+    pub answer_lost: u32,
+    pub stored_error: u32,
+    pub webhook_twice: u32,
+    pub webhook_dropped: u32,
+    /// The program stops between two effects of one piece of work.
+    pub crash: u32,
+    /// Two instances of kafka-to-stripe rather than one.
+    pub two: u32,
+    /// Records come through a pipe: nothing is read ahead, nothing is fresh.
+    pub pipe: u32,
+    /// An edit chooses the phone number that Stripe refuses.
+    pub refused: u32,
+    /// Several relays may produce old records again: order there is no longer given.
+    pub stale_relays: bool,
+    /// Nothing unusual happens: writes and reads are counted.
+    pub counted: bool,
+}
+
+pub const NAMES: [&str; 7] =
+    ["calm", "edits", "faults", "hostile", "deletes", "born-at-stripe", "broker-loss"];
+
+/// The mix of this name.
+pub fn named(name: &str) -> Option<Mix> {
+    use Act::*;
+    let base = vec![
+        (10, ApiCreate),
+        (50, ApiEdit),
+        (80, Relay),
+        (130, Mover),
+        (60, Land),
+        (90, Webhook),
+        (90, Hook),
+        (60, Result),
+        (12, Repeat),
+        (8, Minutes),
+    ];
+    let quiet = Mix {
+        name: "calm",
+        customers_max: 3,
+        actions: (20, 60),
+        weights: base.clone(),
+        slow: 300,
+        lost: 0,
+        answer_lost: 0,
+        stored_error: 0,
+        webhook_twice: 200,
+        webhook_dropped: 0,
+        crash: 0,
+        two: 0,
+        pipe: 0,
+        refused: 0,
+        stale_relays: false,
+        counted: true,
+    };
+    let people = [(40, PersonEdit), (5, SideEffect)];
+    let faults = [
+        (8, GiveUp),
+        (8, MoverCrash),
+        (8, Rebalance),
+        (8, Wake),
+        (6, RelayCrash),
+        (8, HookCrash),
+        (3, Tail),
+        (3, DayGap),
+    ];
+    let with = |more: &[&[(u32, Act)]]| -> Vec<(u32, Act)> {
+        base.iter().copied().chain(more.iter().flat_map(|list| list.iter().copied())).collect()
+    };
+    let edits = Mix {
+        name: "edits",
+        weights: with(&[&people]),
+        refused: 60,
+        webhook_dropped: 20,
+        counted: false,
+        ..quiet.clone()
+    };
+    let faulty = Mix {
+        name: "faults",
+        weights: with(&[&people, &faults]),
+        lost: 60,
+        answer_lost: 60,
+        stored_error: 30,
+        webhook_dropped: 60,
+        crash: 40,
+        two: 500,
+        pipe: 100,
+        ..edits.clone()
+    };
+    let deleting = [(10, ApiDelete), (8, PersonDelete)];
+    let born = [(15, PersonCreate)];
+    Some(match name {
+        "calm" => quiet,
+        "edits" => edits,
+        "faults" => faulty,
+        "deletes" => Mix {
+            name: "deletes",
+            weights: with(&[&people, &faults, &deleting, &born[..]]),
+            ..faulty
+        },
+        "born-at-stripe" => Mix {
+            name: "born-at-stripe",
+            weights: with(&[&people, &faults, &[(4, PersonDelete), (40, PersonCreate)]]),
+            ..faulty
+        },
+        "broker-loss" => Mix {
+            name: "broker-loss",
+            weights: with(&[
+                &people,
+                &faults,
+                &[(12, BrokerLoss), (3, ApiDelete), (2, PersonDelete), (4, PersonCreate)],
+            ]),
+            ..faulty
+        },
+        "hostile" => Mix {
+            name: "hostile",
+            weights: with(&[
+                &people,
+                &faults,
+                &faults,
+                &deleting,
+                &born,
+                &[(6, PersonCopy), (4, PersonUnstamp), (4, StaleRelay), (3, BrokerLoss)],
+                &[(4, Listing)],
+            ]),
+            lost: 100,
+            answer_lost: 100,
+            stored_error: 60,
+            webhook_dropped: 150,
+            crash: 80,
+            stale_relays: true,
+            ..faulty
+        },
+        _ => return None,
+    })
+}

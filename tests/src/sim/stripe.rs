@@ -1,0 +1,364 @@
+//! A simulated Stripe, as far as customers go: idempotency memory, events, whole-second times.
+
+use common::record::snapshot::EventKind;
+use common::record::{Field, Fields, Millis, Previous, Seconds, Snapshot, Stamp, Value};
+use common::sync::outbound::{Answer, Found, Step};
+
+use super::rng::Rng;
+use super::{FIELDS, field};
+
+/// Stripe forgets a key this long after its first use.
+const KEY_KEPT_MS: Millis = 24 * 60 * 60 * 1000;
+
+/// The phone number that Stripe refuses.
+pub const REFUSED_PHONE: &str = "bad";
+
+/// Who set a value that Stripe holds, and when in the order of all changes there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Author {
+    #[default]
+    Nobody,
+    Ours(u64),
+    Person(u32),
+}
+
+#[derive(Clone, Debug)]
+pub struct Customer {
+    pub snapshot: Snapshot,
+    pub authors: [Author; FIELDS],
+    pub created: Seconds,
+    pub created_at: Millis,
+    /// The catalog customer that our create was for.
+    pub made_for: Option<String>,
+    /// The change that touched it last, in the order of all changes.
+    pub changed: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub kind: EventKind,
+    pub created: Seconds,
+    pub created_at: Millis,
+    pub snapshot: Snapshot,
+    pub previous: Previous,
+    pub authors: [Author; FIELDS],
+    pub object: usize,
+    /// It came to the topic at least once.
+    pub delivered: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Stored {
+    Answer(Snapshot),
+    Error,
+}
+
+/// What a request did, for the ground truth.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    pub object: usize,
+    /// The customer as it was; `None` when it was created.
+    pub before: Option<(Snapshot, [Author; FIELDS])>,
+    /// The change before this one, in the order of all changes.
+    pub last: u32,
+}
+
+/// How Stripe fares with one request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    Fine,
+    AnswerLost,
+    /// Stored 500, the effect had or not.
+    StoredError(bool),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Stripe {
+    pub customers: Vec<Customer>,
+    pub events: Vec<Event>,
+    pub(super) keys: Vec<(String, Millis, Step, Stored)>,
+    /// The order of all changes.
+    pub order: u32,
+    /// Stripe's clock less the catalog's.
+    pub skew_ms: Millis,
+    pub writes: u32,
+    pub reads: u32,
+}
+
+impl Stripe {
+    pub fn seconds(&self, now: Millis, rng: &mut Rng) -> Seconds {
+        // Its servers' clocks differ a little among themselves.
+        (now + self.skew_ms + rng.between(-400, 400)) / 1000
+    }
+
+    pub fn index(id: &str) -> Option<usize> {
+        id.strip_prefix("cus_")?.parse().ok()
+    }
+
+    /// Does what a request says. `Err`: an answer that says to try again.
+    pub fn perform(
+        &mut self,
+        step: &Step,
+        fate: Fate,
+        now: Millis,
+        rng: &mut Rng,
+    ) -> (Result<Answer, ()>, Option<Effect>) {
+        let (answer, effect) = match step {
+            Step::Look { customer, since } => (Ok(self.look(customer, *since)), None),
+            Step::Read { id } => {
+                self.reads += 1;
+                let snapshot = Self::index(id).and_then(|at| self.customers.get(at));
+                let answer = snapshot.map_or(Answer::Missing, |customer| Answer::Customer {
+                    snapshot: customer.shown(),
+                    replayed: false,
+                });
+                (Ok(answer), None)
+            }
+            Step::Delete { id } => match Self::index(id) {
+                Some(at) if at < self.customers.len() && !self.customers[at].snapshot.deleted => {
+                    let effect = self.delete(at, now, rng);
+                    let snapshot = self.customers[at].shown();
+                    (Ok(Answer::Customer { snapshot, replayed: false }), Some(effect))
+                }
+                _ => (Ok(Answer::Missing), None),
+            },
+            Step::Create { key, .. } | Step::Update { key, .. } => {
+                self.keyed(step, key, fate, now, rng)
+            }
+            Step::Nothing | Step::Done(_) => (Err(()), None),
+        };
+        if fate == Fate::AnswerLost { (Err(()), effect) } else { (answer, effect) }
+    }
+
+    fn keyed(
+        &mut self,
+        step: &Step,
+        key: &str,
+        fate: Fate,
+        now: Millis,
+        rng: &mut Rng,
+    ) -> (Result<Answer, ()>, Option<Effect>) {
+        // Validation comes before the idempotency layer.
+        let refused = |value: Option<&Value>| match value {
+            Some(Value::Text(text)) => text == REFUSED_PHONE,
+            Some(Value::Address(_)) | None => false,
+        };
+        let refuses = match step {
+            Step::Create { fields, without, .. } => {
+                !without.contains(&Field::Phone) && refused(fields.get(&Field::Phone))
+            }
+            Step::Update { fields, .. } => {
+                fields.iter().any(|(f, value)| *f == Field::Phone && refused(value.as_ref()))
+            }
+            _ => false,
+        };
+        if refuses {
+            let why = "Invalid phone".to_owned();
+            return (Ok(Answer::Refused { field: Field::Phone, why }), None);
+        }
+        self.keys.retain(|(_, at, ..)| now - at < KEY_KEPT_MS);
+        if let Some((_, _, first, stored)) = self.keys.iter().find(|(known, ..)| known == key) {
+            let answer = if first != step {
+                Answer::KeyReused
+            } else {
+                match stored {
+                    Stored::Answer(snapshot) => {
+                        Answer::Customer { snapshot: snapshot.clone(), replayed: true }
+                    }
+                    Stored::Error => Answer::StoredError,
+                }
+            };
+            return (Ok(answer), None);
+        }
+        if let Step::Update { id, .. } = step {
+            let live = Self::index(id)
+                .and_then(|at| self.customers.get(at))
+                .is_some_and(|customer| !customer.snapshot.deleted);
+            if !live {
+                return (Ok(Answer::Missing), None);
+            }
+        }
+        if fate == Fate::StoredError(false) {
+            self.keys.push((key.to_owned(), now, step.clone(), Stored::Error));
+            return (Err(()), None);
+        }
+        let effect = match step {
+            Step::Create { .. } => self.create_ours(step, now, rng),
+            _ => self.update_ours(step, now, rng),
+        };
+        let Some(effect) = effect else { return (Err(()), None) };
+        let snapshot = self.customers[effect.object].snapshot.clone();
+        if fate == Fate::StoredError(true) {
+            self.keys.push((key.to_owned(), now, step.clone(), Stored::Error));
+            return (Err(()), Some(effect));
+        }
+        self.keys.push((key.to_owned(), now, step.clone(), Stored::Answer(snapshot.clone())));
+        (Ok(Answer::Customer { snapshot, replayed: false }), Some(effect))
+    }
+
+    fn create_ours(&mut self, step: &Step, now: Millis, rng: &mut Rng) -> Option<Effect> {
+        let Step::Create { customer, fields, without, stamp, .. } = step else { return None };
+        let mut fields = fields.clone();
+        for field in without {
+            fields.set(field.clone(), None);
+        }
+        self.writes += 1;
+        let object = self.born(fields, Author::Ours(stamp.version), now, rng, |made| {
+            made.snapshot.catalog_id = Some(customer.clone());
+            made.snapshot.stamp = Some(stamp.clone());
+            made.made_for = Some(customer.clone());
+        });
+        Some(Effect { object, before: None, last: 0 })
+    }
+
+    /// A customer is there now, and its event.
+    pub fn born(
+        &mut self,
+        fields: Fields,
+        author: Author,
+        now: Millis,
+        rng: &mut Rng,
+        fill: impl FnOnce(&mut Customer),
+    ) -> usize {
+        let object = self.customers.len();
+        self.order += 1;
+        let mut customer = Customer {
+            snapshot: Snapshot {
+                id: format!("cus_{object}"),
+                catalog_id: None,
+                stamp: None,
+                fields,
+                deleted: false,
+            },
+            authors: [author; FIELDS],
+            created: self.seconds(now, rng),
+            created_at: now,
+            made_for: None,
+            changed: self.order,
+        };
+        fill(&mut customer);
+        self.customers.push(customer);
+        self.event(object, EventKind::Created, Previous::default(), now, rng);
+        object
+    }
+
+    fn update_ours(&mut self, step: &Step, now: Millis, rng: &mut Rng) -> Option<Effect> {
+        let Step::Update { id, fields, stamp, .. } = step else { return None };
+        let object = Self::index(id)?;
+        self.writes += 1;
+        let fields: Vec<_> = fields.iter().filter(|(f, _)| *f != Field::Stamp).cloned().collect();
+        let before = self.customers[object].snapshot.clone();
+        let (authors, last) = (self.customers[object].authors, self.customers[object].changed);
+        self.change(object, &fields, Author::Ours(stamp.version), Some(stamp), now, rng);
+        Some(Effect { object, before: Some((before, authors)), last })
+    }
+
+    /// Sets fields and stamp, and makes the event that says so. An update that changes nothing
+    /// makes an event sometimes.
+    pub fn change(
+        &mut self,
+        object: usize,
+        fields: &[(Field, Option<Value>)],
+        author: Author,
+        stamp: Option<&Stamp>,
+        now: Millis,
+        rng: &mut Rng,
+    ) {
+        self.order += 1;
+        let customer = &mut self.customers[object];
+        let mut previous = Previous::default();
+        for (name, value) in fields {
+            if customer.snapshot.fields.get(name) != value.as_ref() {
+                previous.fields.push(name.clone());
+                customer.snapshot.fields.set(name.clone(), value.clone());
+            }
+            for at in 0..FIELDS {
+                if field(at) == *name && (previous.fields.contains(name) || is_ours(author)) {
+                    customer.authors[at] = author;
+                }
+            }
+        }
+        if let Some(stamp) = stamp
+            && customer.snapshot.stamp.as_ref() != Some(stamp)
+        {
+            previous.stamp = Some(customer.snapshot.stamp_version());
+            customer.snapshot.stamp = Some(stamp.clone());
+        }
+        customer.changed = self.order;
+        let empty = previous.fields.is_empty() && previous.stamp.is_none();
+        if !empty || rng.chance(500) {
+            self.event(object, EventKind::Updated, previous, now, rng);
+        }
+    }
+
+    pub fn delete(&mut self, object: usize, now: Millis, rng: &mut Rng) -> Effect {
+        self.order += 1;
+        let customer = &mut self.customers[object];
+        let before = (customer.snapshot.clone(), customer.authors);
+        let last = customer.changed;
+        customer.snapshot.deleted = true;
+        customer.changed = self.order;
+        self.event(object, EventKind::Deleted, Previous::default(), now, rng);
+        Effect { object, before: Some(before), last }
+    }
+
+    pub fn event(
+        &mut self,
+        object: usize,
+        kind: EventKind,
+        previous: Previous,
+        now: Millis,
+        rng: &mut Rng,
+    ) {
+        let created = self.seconds(now, rng);
+        let customer = &self.customers[object];
+        self.events.push(Event {
+            kind,
+            created,
+            created_at: now,
+            snapshot: customer.snapshot.clone(),
+            previous,
+            authors: customer.authors,
+            object,
+            delivered: false,
+        });
+    }
+
+    /// As the look-up does it: live ones first, of those the oldest; then the deleted.
+    fn look(&self, customer: &str, since: Millis) -> Answer {
+        let since = since - super::LOOK_SLACK_MS;
+        let ours = |made: &&Customer| {
+            made.snapshot.catalog_id.as_deref() == Some(customer)
+                && made.snapshot.stamp.is_some()
+                && (made.created + 1) * 1000 >= since
+        };
+        let found = |deleted: bool| {
+            self.customers.iter().filter(ours).find(|made| made.snapshot.deleted == deleted)
+        };
+        Answer::Found(match (found(false), found(true)) {
+            (Some(live), _) => Found::Live { id: live.snapshot.id.clone() },
+            (None, Some(gone)) => Found::Gone { id: gone.snapshot.id.clone() },
+            (None, None) => Found::Absent,
+        })
+    }
+}
+
+fn is_ours(author: Author) -> bool {
+    matches!(author, Author::Ours(_))
+}
+
+impl Customer {
+    /// As a GET shows it: a deleted one is a stub.
+    pub fn shown(&self) -> Snapshot {
+        if !self.snapshot.deleted {
+            return self.snapshot.clone();
+        }
+        Snapshot {
+            id: self.snapshot.id.clone(),
+            catalog_id: None,
+            stamp: None,
+            fields: Fields::new(),
+            deleted: true,
+        }
+    }
+}
