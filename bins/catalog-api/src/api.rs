@@ -64,9 +64,7 @@ impl Handler for Api {
                     Method::Put => customers::put(self, request, id),
                     Method::Patch => customers::patch(self, request, id),
                     Method::Delete => customers::delete(self, request, id),
-                    _ => {
-                        other(request, &["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
-                    }
+                    _ => other(request, &["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]),
                 })
             }
             ["customers", id, "resync"] => {
@@ -81,7 +79,9 @@ impl Handler for Api {
             _ => {
                 self.guard.check(request)?;
                 let path = &request.path;
-                Err(Problem::not_found(format!("nothing is at {path}; customers are at /customers")))
+                Err(Problem::not_found(format!(
+                    "nothing is at {path}; customers are at /customers"
+                )))
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use common::cli::{Args, CommonArgs, Context, KafkaArgs, Program, ToArgs};
 use common::error::{Error, Exit, Result};
-use common::http::{Guard, Options, Server};
+use common::http::{Guard, Handler, Options, Server};
 use common::store::{Store, Writer, database_path};
 use common::{log, secret};
 use tokio::sync::Notify;
@@ -96,15 +96,13 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     });
     watch::start(path.clone(), Arc::clone(&wake))?;
     let readers = Arc::new(Readers::new(path));
-    let again = Again {
-        writer: writer.clone(),
-        readers: Arc::clone(&readers),
-        metrics: metrics.clone(),
-    };
+    let again =
+        Again { writer: writer.clone(), readers: Arc::clone(&readers), metrics: metrics.clone() };
     again.clone().start(Arc::clone(&ready))?;
     let open_guard = guard.is_open();
-    let api = Api { writer, readers, guard, metrics, ready: Arc::clone(&ready) };
-    let server = Server::start(Options { program: PROGRAM.name, listen }, Arc::new(api))?;
+    let api: Arc<dyn Handler> =
+        Arc::new(Api { writer, readers, guard, metrics, ready: Arc::clone(&ready) });
+    let server = Server::start(Options { program: PROGRAM.name, listen }, &api)?;
     if open_guard {
         log::say(PROGRAM.name, format_args!("no {TOKEN}: only this machine may call"));
     }

@@ -52,7 +52,8 @@ fn insert(tx: &Tx, id: String, fields: Fields) -> Result<Answer> {
     }
     let envelope = envelope();
     let mut entry = write::create(id, fields, &SYSTEMS, envelope.now);
-    let changed: Vec<Field> = entry.customer.fields.iter().map(|(field, _)| field.clone()).collect();
+    let changed: Vec<Field> =
+        entry.customer.fields.iter().map(|(field, _)| field.clone()).collect();
     commit(tx, &mut entry, &changed, envelope)?;
     let location = format!("/customers/{}", entry.customer.id);
     Ok(Ok(shown(201, &entry).header("Location", location)))
@@ -203,7 +204,8 @@ fn body(request: &mut Request) -> std::result::Result<Json, Problem> {
 }
 
 fn invalid(faults: Vec<Invalid>) -> Problem {
-    let faults = faults.into_iter().map(|fault| Fault { field: fault.field, message: fault.message });
+    let faults =
+        faults.into_iter().map(|fault| Fault { field: fault.field, message: fault.message });
     Problem::invalid(faults.collect())
 }
 

@@ -24,7 +24,10 @@ pub struct Key {
 
 impl Key {
     /// The request's key, if it has one.
-    pub fn of(request: &mut Request, body_bytes_max: usize) -> std::result::Result<Option<Self>, Problem> {
+    pub fn of(
+        request: &mut Request,
+        body_bytes_max: usize,
+    ) -> std::result::Result<Option<Self>, Problem> {
         let Some(key) = request.header(HEADER).map(str::to_owned) else { return Ok(None) };
         let printable = |c: char| c.is_ascii_graphic() || c == ' ';
         if key.is_empty() || key.len() > KEY_CHARS_MAX || !key.chars().all(printable) {

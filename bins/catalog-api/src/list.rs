@@ -138,7 +138,8 @@ impl Lines {
             Err(error) => {
                 // The status is sent already, and chunks that merely end would look complete.
                 log::error!("a stream of customers broke off: {error}");
-                let line = b"{\"status\":503,\"title\":\"the list broke off here; it is not complete\"}\n";
+                let line =
+                    b"{\"status\":503,\"title\":\"the list broke off here; it is not complete\"}\n";
                 self.buffer.extend_from_slice(line);
                 self.ended = true;
             }
