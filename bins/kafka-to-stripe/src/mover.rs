@@ -114,11 +114,8 @@ impl Mover {
 }
 
 fn verdict(customer: &str, result: SyncResult) -> Verdict {
-    let record = Record {
-        key: Some(customer.to_owned()),
-        value: result.to_line(),
-        headers: Vec::new(),
-    };
+    let record =
+        Record { key: Some(customer.to_owned()), value: result.to_line(), headers: Vec::new() };
     if result.outcome == Outcome::Failed {
         let why = result.error.unwrap_or_default();
         return Verdict::Reject { why, attempts: 1, outputs: vec![record] };
