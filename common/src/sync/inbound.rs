@@ -13,6 +13,10 @@ use crate::record::{Customer, Field, Millis, Previous, Seconds, Snapshot, Stamp}
 /// seconds, and its clocks differ a little.
 pub const SAME_TIME_S: Seconds = 3;
 
+/// The time of what a listing showed: nobody knows. Whatever differs from it afterwards, with the
+/// same stamp, is in doubt.
+const UNKNOWN: Seconds = 0;
+
 /// What is written when Stripe refused a field and only the stamp says so; the result that
 /// follows brings Stripe's own words.
 pub const REFUSED_BY_STAMP: &str = "refused by Stripe";
@@ -139,7 +143,7 @@ pub fn born(
             sync.gone = snapshot.deleted;
             sync.shadow = snapshot.fields.clone();
             sync.observed = 1;
-            sync.remote_at = time_of(seen, 0);
+            sync.remote_at = time_of(seen, UNKNOWN);
         } else {
             sync.first = Some(snapshot.fields.clone());
             sync.first_at = Some(now);
@@ -257,7 +261,7 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
         return took;
     }
     let read = matches!(seen, Seen::Read { .. });
-    let same_time = (at - sync.remote_at).abs() <= SAME_TIME_S;
+    let same_time = sync.remote_at == UNKNOWN || (at - sync.remote_at).abs() <= SAME_TIME_S;
     if !read && s == sync.seen && (unstamped || same_time) && snapshot.fields != sync.shadow {
         return Took::doubt(sync, None);
     }
@@ -286,7 +290,8 @@ fn settle(
             let theirs = snapshot.fields.get(&field);
             let own = sync.own(&field);
             if sync.refused.contains_key(&field) && own <= s {
-                if foreign {
+                // Without a stamp nobody knows whether it came after our try.
+                if foreign && (snapshot.stamp.is_some() || sync.seen == 0) {
                     taken.push(field);
                 }
             } else if own > s {
@@ -308,8 +313,15 @@ fn settle(
             sync.refused.remove(field);
         }
         sync.shadow = snapshot.fields.clone();
+        sync.remote_at = match seen {
+            Seen::Event { .. } if s > sync.seen || sync.remote_at != UNKNOWN => {
+                sync.remote_at.max(at)
+            }
+            Seen::Read { .. } => sync.remote_at.max(at),
+            Seen::Listing if s > sync.seen => UNKNOWN,
+            Seen::Event { .. } | Seen::Listing => sync.remote_at,
+        };
         sync.seen = sync.seen.max(s);
-        sync.remote_at = sync.remote_at.max(at);
         sync.acked = sync.acked.max(s);
         sync.observed += 1;
     }

@@ -120,11 +120,15 @@ impl World {
     /// The catalog took values from a snapshot with these authors.
     pub fn judge_taken(&mut self, customer: usize, took: &Took, authors: [Author; FIELDS]) {
         let Some((origin, taken)) = &took.announce else { return };
-        if origin != STRIPE || self.truth[customer].excused {
+        if origin != STRIPE {
             return;
         }
         for at in 0..FIELDS {
             if !taken.contains(&field(at)) {
+                continue;
+            }
+            if self.truth[customer].excused {
+                self.truth[customer].taken[at] = self.stripe.order;
                 continue;
             }
             let name = field(at);
