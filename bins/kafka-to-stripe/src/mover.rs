@@ -86,7 +86,13 @@ impl Mover {
                 | Step::Read { .. }
                 | Step::Delete { .. } => {}
             }
-            let answer = self.perform(&step, taken).await?;
+            let answer = match self.perform(&step, taken).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    outbound::unanswered(memory, &step);
+                    return Err(error);
+                }
+            };
             if let Some(result) = outbound::answered(job, memory, &step, answer, clock::now_ms()) {
                 return Ok(Some(result));
             }

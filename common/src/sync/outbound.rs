@@ -69,6 +69,8 @@ pub enum Step {
     Look {
         customer: String,
         since: Millis,
+        /// When it was asked for: the answer says nothing about later.
+        asked_at: Millis,
     },
     Create {
         customer: String,
@@ -255,7 +257,7 @@ fn next_delete(job: &Job, id: Option<&String>, memory: &Memory, now: Millis) -> 
         return Step::Delete { id: id.clone() };
     }
     if id.is_none() && job.looked_at.is_none() {
-        return look(job);
+        return look(job, now);
     }
     Step::Done(job.result(Outcome::Deleted, id.cloned(), None, now))
 }
@@ -270,7 +272,7 @@ fn next_create(job: &Job, memory: &Memory, now: Millis) -> Step {
     // under a key that Stripe has forgotten.
     let trusted_since = job.looked_at.unwrap_or(first_at);
     if memory.must_look || now - trusted_since > KEY_TRUST_MS {
-        return look(job);
+        return look(job, now);
     }
     let without: Vec<Field> = job.refused.keys().cloned().collect();
     Step::Create {
@@ -282,8 +284,9 @@ fn next_create(job: &Job, memory: &Memory, now: Millis) -> Step {
     }
 }
 
-fn look(job: &Job) -> Step {
-    Step::Look { customer: job.change.subject.clone(), since: job.first_at.unwrap_or(0) }
+fn look(job: &Job, now: Millis) -> Step {
+    let since = job.first_at.unwrap_or(0);
+    Step::Look { customer: job.change.subject.clone(), since, asked_at: now }
 }
 
 fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis) -> Step {
@@ -326,7 +329,7 @@ pub fn answered(
     now: Millis,
 ) -> Option<SyncResult> {
     match step {
-        Step::Look { .. } => on_look(job, memory, answer, now),
+        Step::Look { asked_at, .. } => on_look(job, memory, answer, *asked_at, now),
         Step::Create { .. } => on_create(job, memory, answer, now),
         Step::Update { .. } => on_update(job, memory, answer, now),
         Step::Read { id } => on_read(job, memory, id, answer, now),
@@ -362,11 +365,17 @@ fn unexpected(job: &Job, memory: &Memory, answer: &Answer, now: Millis) -> SyncR
     job.failed(memory, &why, now)
 }
 
-fn on_look(job: &mut Job, memory: &mut Memory, answer: Answer, now: Millis) -> Option<SyncResult> {
+fn on_look(
+    job: &mut Job,
+    memory: &mut Memory,
+    answer: Answer,
+    asked_at: Millis,
+    now: Millis,
+) -> Option<SyncResult> {
     match answer {
         Answer::Found(found) => {
             memory.must_look = false;
-            job.looked_at = Some(now);
+            job.looked_at = Some(asked_at);
             match found {
                 Found::Live { id } => {
                     memory.id = Some(id);

@@ -104,7 +104,7 @@ impl Stripe {
         rng: &mut Rng,
     ) -> (Result<Answer, ()>, Option<Effect>) {
         let (answer, effect) = match step {
-            Step::Look { customer, since } => (Ok(self.look(customer, *since)), None),
+            Step::Look { customer, since, .. } => (Ok(self.look(customer, *since)), None),
             Step::Read { id } => {
                 self.reads += 1;
                 let snapshot = Self::index(id).and_then(|at| self.customers.get(at));
