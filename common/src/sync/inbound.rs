@@ -36,6 +36,8 @@ pub enum Seen<'a> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Doubt {
     pub observed: u64,
+    /// The version that was known to have landed: an answer without a stamp contains it.
+    pub landed: u64,
     pub late: Option<LateWrite>,
 }
 
@@ -51,7 +53,8 @@ impl Doubt {
             }),
             (one, two) => one.or(two),
         };
-        Self { observed: self.observed.max(other.observed), late }
+        let landed = self.landed.min(other.landed);
+        Self { observed: self.observed.max(other.observed), landed, late }
     }
 }
 
@@ -85,7 +88,8 @@ impl Took {
     }
 
     fn doubt(sync: &SyncState, late: Option<LateWrite>) -> Self {
-        let doubt = Doubt { observed: sync.observed, late };
+        let landed = sync.seen.max(sync.acked);
+        let doubt = Doubt { observed: sync.observed, landed, late };
         Self { doubt: Some(doubt), ..Self::default() }
     }
 }
@@ -253,8 +257,12 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
     }
     let Some(sync) = entry.systems.get(system) else { return took };
     // Rule 4: stale, or in doubt.
-    let unstamped = snapshot.stamp.is_none() && sync.seen > 0;
-    let s = if unstamped { sync.seen } else { snapshot.stamp_version() };
+    let landed = match seen {
+        Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
+        Seen::Event { .. } | Seen::Listing => sync.seen.max(sync.acked),
+    };
+    let unstamped = snapshot.stamp.is_none() && landed > 0;
+    let s = if unstamped { landed } else { snapshot.stamp_version() };
     let at = time_of(seen, sync.remote_at);
     if s < sync.seen || s == sync.seen && at < sync.remote_at - SAME_TIME_S {
         took.note = Some("older than what was seen");
@@ -262,10 +270,21 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
     }
     let read = matches!(seen, Seen::Read { .. });
     let same_time = sync.remote_at == UNKNOWN || (at - sync.remote_at).abs() <= SAME_TIME_S;
-    if !read && s == sync.seen && (unstamped || same_time) && snapshot.fields != sync.shadow {
+    if !read && unstamped && [&sync.shadow, &entry.customer.fields] == [&snapshot.fields; 2] {
+        took.note = Some("without our stamp, and nothing new");
+        return took;
+    }
+    let differs = s == sync.seen && same_time && snapshot.fields != sync.shadow;
+    if !read && (unstamped || differs) {
         return Took::doubt(sync, None);
     }
-    settle(entry, system, snapshot, seen, s, now, took)
+    let mut took = settle(entry, system, snapshot, seen, s, now, took);
+    if read && unstamped {
+        // Somebody took the stamp off, and only with it does one know what has landed: put it back.
+        let stamped = reassert(entry, system, &[Field::Stamp], now);
+        took.announce = took.announce.or(stamped.announce);
+    }
+    took
 }
 
 /// Rules 5 and 6: field by field, then what was seen.

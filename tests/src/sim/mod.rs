@@ -305,7 +305,12 @@ impl World {
         let now = self.now;
         let old = |flight: &Flight| flight.answer.is_none() && now - flight.sent_at > LANDS_WITHIN_MS;
         while let Some(at) = self.flights.iter().position(old) {
-            self.lose(at);
+            if self.mix.lost > 0 {
+                self.lose(at);
+            } else {
+                self.land(at);
+                return;
+            }
         }
     }
 
@@ -369,7 +374,8 @@ impl World {
         let known = source.catalog_id.as_deref().and_then(|id| self.customer_named(id));
         // Nobody copies in the second before the catalog knows its own customer.
         let is_linked = known.is_some_and(|at| truth::linked(&self.entries[at]) == Some(from));
-        if !is_linked {
+        let target = self.entries.iter().any(|entry| truth::linked(entry) == Some(to));
+        if !is_linked || !target {
             return false;
         }
         let with_stamp = self.rng.chance(500);
@@ -378,6 +384,7 @@ impl World {
         let made_for = self.stripe.customers[to].made_for.clone().unwrap_or(id);
         if let Some(customer) = self.customer_named(&made_for) {
             self.excuse(customer, "a person edited the stamp");
+            self.truth[customer].unstamped = true;
         }
         self.stripe.customers[to].snapshot.catalog_id = source.catalog_id;
         let metadata = (field(2), source.fields.get(&field(2)).cloned());
@@ -397,6 +404,7 @@ impl World {
         let Some(customer) = known.filter(|_| !made.snapshot.deleted) else { return false };
         made.snapshot.stamp = None;
         self.excuse(customer, "a person took the stamp off");
+        self.truth[customer].unstamped = true;
         let previous = common::record::Previous { fields: Vec::new(), stamp: Some(stamp.version) };
         let kind = common::record::snapshot::EventKind::Updated;
         self.stripe.event(object, kind, previous, self.now, &mut self.rng);

@@ -324,11 +324,14 @@ impl Stripe {
         });
     }
 
-    /// As the look-up does it: live ones first, of those the oldest; then the deleted.
+    /// As the look-up does it: live ones first, then the deleted; with a stamp now, and with our
+    /// `catalog_id` already when they were created, as their creation's event says. A person's
+    /// copy got its metadata later.
     fn look(&self, customer: &str, since: Millis) -> Answer {
         let since = since - super::LOOK_SLACK_MS;
         let ours = |made: &&Customer| {
             made.snapshot.catalog_id.as_deref() == Some(customer)
+                && made.made_for.as_deref() == Some(customer)
                 && made.snapshot.stamp.is_some()
                 && (made.created + 1) * 1000 >= since
         };
