@@ -53,7 +53,7 @@ impl Edge {
     /// Performs the step.
     pub fn perform(&self, step: &Step) -> Result<Answer> {
         match step {
-            Step::Look { customer, since } => self.look(customer, *since),
+            Step::Look { customer, since, .. } => self.look(customer, *since),
             Step::Create { customer, fields, without, stamp, key } => {
                 let params = mapping::create_params(customer, fields, without, stamp);
                 self.answer(self.client.create(&params, key))
