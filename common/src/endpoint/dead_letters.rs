@@ -223,7 +223,7 @@ fn envelope(letter: &DeadLetter) -> serde_json::Result<String> {
         partition: (!line).then_some(letter.at.partition),
         offset: (!line).then_some(letter.at.offset),
         key: letter.record.key.as_deref(),
-        at: clock::now(),
+        at: clock::rfc3339(clock::now_ms()),
         record,
         text: if record.is_none() { text } else { None },
         hex: if text.is_none() { Some(hex::encode(&letter.record.value)) } else { None },
