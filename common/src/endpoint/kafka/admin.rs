@@ -23,7 +23,7 @@ pub const START_WAIT_MS_MAX: u64 = 30_000;
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// How long one attempt may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 struct Quiet;
 
@@ -60,7 +60,8 @@ pub async fn ensure_topic(topic: &str, kafka: &KafkaOptions) -> Result<()> {
         }
         if !said {
             said = true;
-            warn!("{operation}: {error}; trying for {} s", START_WAIT_MS_MAX / 1000);
+            let error = fault::error(operation.clone(), &error);
+            warn!("{error}; trying for {} s", START_WAIT_MS_MAX / 1000);
         }
         tokio::time::sleep(RETRY_WAIT).await;
     }

@@ -58,6 +58,9 @@ pub fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
 pub fn error(operation: impl Into<String>, error: &KafkaError) -> Error {
     let kind = code(error).map_or(Kind::Retry, kind);
     let cause = match code(error) {
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::AllBrokersDown) => {
+            "the broker does not answer".to_owned()
+        }
         Some(code) => code.to_string(),
         None => error.to_string(),
     };
