@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
 use tiny_http::{Header, Request, Response, Server};
 
 use crate::error::{Error, Result};
+
+pub use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 /// The content type of Prometheus' text form.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
@@ -30,6 +32,12 @@ impl Metrics {
     /// name, is an error of ours: it is `Fatal` and shows on the first start.
     pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
         self.register(name, IntCounter::new(name, help))
+    }
+
+    /// Like [`Metrics::counter`], one for each combination of labels. Labels have few values, never
+    /// a customer's id.
+    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.register(name, IntCounterVec::new(Opts::new(name, help), labels))
     }
 
     /// A number that rises and falls; its name ends in its unit.

@@ -47,7 +47,12 @@ pub struct Cli {
     #[command(flatten)]
     from: FromArgs,
     /// The catalog: a path, or sqlite:///path
-    #[arg(long, value_name = "PATH", env = "DATABASE_URL", default_value = "sqlite:///./db.sqlite3")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DATABASE_URL",
+        default_value = "sqlite:///./db.sqlite3"
+    )]
     database: String,
     /// Where Stripe's API is
     #[arg(long, value_name = "URL", env = "STRIPE_API_BASE", default_value = API_BASE)]

@@ -87,9 +87,8 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let counters = Counters::new(&context.metrics)?;
     cli.metrics.serve(&context, counters.ready())?;
     let dead_letters = cli.from.dead_letters(PROGRAM.name, &kafka)?;
-    let opened = async {
-        Ok::<_, Error>((cli.from.open(&kafka, true).await?, cli.to.open(&kafka).await?))
-    };
+    let opened =
+        async { Ok::<_, Error>((cli.from.open(&kafka, true).await?, cli.to.open(&kafka).await?)) };
     let Some((source, sink)) = common::cli::unless_asked_to_end(&context, opened).await? else {
         return Ok(Exit::Done);
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::cli::{Context, unless_asked_to_end};
 use common::endpoint::Sink as _;
 use common::error::{Error, Exit, Result};
-use common::http::{Options, Server};
+use common::http::{Handler, Options, Server};
 use common::secret::{self, Secret};
 use tokio::runtime::Handle;
 
@@ -27,7 +27,8 @@ pub async fn run(args: Args, context: Context) -> Result<Exit> {
     let (metrics, runtime) = (context.metrics.clone(), Handle::current());
     let hook = Arc::new(Hook::new(args.path, secrets, sink.clone(), metrics, runtime)?);
     let options = Options { program: context.program, listen: args.listen };
-    let server = Server::start(options, hook.clone())?;
+    let handler: Arc<dyn Handler> = hook.clone();
+    let server = Server::start(options, &handler)?;
 
     let mut shutdown = context.shutdown.clone();
     let end = tokio::select! {

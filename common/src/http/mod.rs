@@ -12,4 +12,4 @@ pub use auth::{Guard, is_loopback};
 pub use problem::{Fault, Problem};
 pub use request::{Method, Request};
 pub use response::{Body, Response};
-pub use server::{Answer, Handler, Options, Server};
+pub use server::{Answer, Handler, Options, Server, method_name};

@@ -29,7 +29,7 @@ pub struct Problem {
     pub errors: Vec<Fault>,
     pub headers: Vec<(&'static str, String)>,
     /// What really happened, for the log only.
-    pub inside: Option<Error>,
+    pub inside: Option<Box<Error>>,
 }
 
 /// When the caller should try again after an answer 503.
@@ -74,7 +74,7 @@ impl Problem {
                 .header("Retry-After", RETRY_AFTER_SECONDS.to_string()),
             Kind::Reject | Kind::Fatal => Self::new(500, "the server failed; its log says why"),
         };
-        problem.inside = Some(error);
+        problem.inside = Some(Box::new(error));
         problem
     }
 

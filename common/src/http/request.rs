@@ -63,7 +63,7 @@ impl Request {
             .iter()
             .map(|header| (header.field.to_string(), header.value.to_string()))
             .collect();
-        let peer = inner.remote_addr().map(|address| address.ip());
+        let peer = inner.remote_addr().map(std::net::SocketAddr::ip);
         let method = match inner.method() {
             tiny_http::Method::Get | tiny_http::Method::Head => Method::Get,
             tiny_http::Method::Post => Method::Post,
@@ -214,7 +214,7 @@ fn read(inner: &mut tiny_http::Request, bytes_max: usize) -> Result<Vec<u8>, Pro
     let mut bytes = Vec::with_capacity(declared);
     let mut limited = inner.as_reader().take(bytes_max as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(|error| Problem {
-        inside: Some(Error::reject("read the body of a request", error)),
+        inside: Some(Box::new(Error::reject("read the body of a request", error))),
         ..Problem::new(400, "the body ended before its declared length, or came too slowly")
     })?;
     if bytes.len() > bytes_max { Err(too_long()) } else { Ok(bytes) }

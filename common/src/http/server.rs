@@ -72,7 +72,7 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Listens (port 0 picks one), says so on stderr, and answers from now on. An address that is
     /// taken is `Retry` (exit 69), one that cannot be had here is `Fatal`.
-    pub fn start(options: Options, handler: Arc<dyn Handler>) -> Result<Self> {
+    pub fn start(options: Options, handler: &Arc<dyn Handler>) -> Result<Self> {
         let operation = || format!("listen on {}", options.listen);
         let unavailable = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::AddrInUse => Error::retry(operation(), error)
@@ -93,7 +93,7 @@ impl Server {
             let worker = Worker {
                 inner: Arc::clone(&inner),
                 stopping: Arc::clone(&stopping),
-                handler: Arc::clone(&handler),
+                handler: Arc::clone(handler),
                 fail: fail.clone(),
                 program: options.program,
             };
@@ -104,7 +104,7 @@ impl Server {
                 .map_err(|error| Error::retry("start a worker", error))?;
             workers.push(thread);
         }
-        let _ = writeln!(std::io::stderr(), "{}: listening on {address}", options.program);
+        crate::log::say(options.program, format_args!("listening on {address}"));
         Ok(Self { inner, program: options.program, address, stopping, failed, workers })
     }
 
@@ -217,7 +217,7 @@ fn log_inside(request: &Request, problem: &Problem) {
     }
 }
 
-pub(super) fn method_name(method: Method) -> &'static str {
+pub fn method_name(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Post => "POST",
@@ -299,7 +299,8 @@ mod tests {
 
     fn start() -> Server {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Server::start(Options { program: "test", listen }, Arc::new(Echo)).expect("a free port")
+        let echo: Arc<dyn Handler> = Arc::new(Echo);
+        Server::start(Options { program: "test", listen }, &echo).expect("a free port")
     }
 
     fn ask(server: &Server, request: &str) -> String {

@@ -45,7 +45,8 @@ pub fn new_customer(json: &Json) -> Checked<(Option<String>, Fields)> {
         check.members(members, &["id"], false);
         id = check.id(members.get("id"));
         check.fields(members, &mut fields);
-        if check.faults.is_empty() && empty(&fields, &Field::Name) && empty(&fields, &Field::Email) {
+        if check.faults.is_empty() && empty(&fields, &Field::Name) && empty(&fields, &Field::Email)
+        {
             check.fault("name", "a customer needs a name or an email");
         }
     }

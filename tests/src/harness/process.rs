@@ -65,7 +65,11 @@ impl Program {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn in_line(mut command: Command, input: Option<Stdio>, last: bool) -> (Self, Option<Stdio>) {
+    pub fn in_line(
+        mut command: Command,
+        input: Option<Stdio>,
+        last: bool,
+    ) -> (Self, Option<Stdio>) {
         let name = std::path::Path::new(command.get_program())
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())

@@ -168,6 +168,9 @@ impl World {
             return false;
         }
         self.log(|_| "the relay starts again".into());
+        for change in &mut self.outbox {
+            announce::maybe_before(Rc::make_mut(change));
+        }
         self.relayed = 0;
         true
     }
@@ -375,8 +378,7 @@ impl World {
         }
         let at = self.rng.below(self.results.len().min(3));
         let again = self.rng.chance(self.mix.crash);
-        let result =
-            if again { Rc::clone(&self.results[at]) } else { self.results.remove(at) };
+        let result = if again { Rc::clone(&self.results[at]) } else { self.results.remove(at) };
         let Some(customer) = self.customer_named(&result.customer) else { return true };
         let mut entry = self.entries[customer].clone();
         let took = results::on_result(&mut entry, &result, self.now);
