@@ -28,7 +28,7 @@ impl Ask {
     async fn page(
         &self,
         endpoint: Endpoint,
-        ask: impl FnOnce(&Client) -> Result<Page, CallError> + Send + 'static,
+        ask: impl FnOnce(&Client) -> std::result::Result<Page, CallError> + Send + 'static,
     ) -> Result<Page> {
         let ends = || Error::retry("ask Stripe", "the program ends");
         let (client, rate) = (self.client.clone(), Arc::clone(&self.rate));
@@ -88,8 +88,7 @@ pub struct Customers {
 impl Lister for Customers {
     async fn page(&self, since: Seconds, after: Option<String>) -> Result<Page> {
         let since = (since > 0).then_some(since);
-        let ask =
-            move |client: &Client| client.list_customers(since, after.as_deref(), PAGE_MAX);
+        let ask = move |client: &Client| client.list_customers(since, after.as_deref(), PAGE_MAX);
         self.ask.page(Endpoint::ListCustomers, ask).await
     }
 }

@@ -56,8 +56,7 @@ mod tests {
             ends: ends.iter().copied().collect(),
             ..State::default()
         };
-        let broker =
-            Broker { cluster: "a".into(), ends: BTreeMap::from([(0, 5), (1, 0), (2, 7)]) };
+        let broker = Broker { cluster: "a".into(), ends: BTreeMap::from([(0, 5), (1, 0), (2, 7)]) };
         let cases = [
             (state(None, &[]), false),
             (state(Some("a"), &[]), false),

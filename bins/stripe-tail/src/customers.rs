@@ -14,11 +14,7 @@ use crate::write::Writer;
 
 /// Writes every customer once (again, where a page had to be written twice), newest first.
 /// Returns how many were too large to be written.
-pub async fn list<L: Lister>(
-    customers: &L,
-    writer: &Writer,
-    shutdown: &Shutdown,
-) -> Result<u64> {
+pub async fn list<L: Lister>(customers: &L, writer: &Writer, shutdown: &Shutdown) -> Result<u64> {
     let (mut rejected, mut failures, mut after) = (0, 0, None);
     while !shutdown.is_requested() {
         match write_page(customers, writer, after.as_ref()).await {
