@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// A value that must not be printed. `expose` is the only way to it, so that it can be searched for.
+/// A value that must not be printed. `expose` is the only way to it, and can be searched for.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(String);
 

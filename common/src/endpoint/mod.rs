@@ -29,7 +29,8 @@ pub struct Record {
 }
 
 /// Where a record was read. On `-` the partition is 0 and the offset is the line number, from 1.
-/// `epoch` counts assignments of the partition: what was read in an older one is not ours to finish.
+/// `epoch` counts assignments of the partition: what was read in an older one is not ours to
+/// finish.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Position {
     /// Index of the source among several (`hook-to-catalog` reads two topics).
