@@ -26,7 +26,7 @@ impl Broker {
         let asked = tokio::task::spawn_blocking(move || {
             let cluster = sink.cluster()?;
             let ends = cluster.end_offsets(sink.topic())?;
-            Ok(Some(Self { cluster: cluster.id, ends }))
+            Ok(Some(Self { cluster: cluster.id()?, ends }))
         });
         asked.await.unwrap_or_else(|error| Err(Error::retry("ask the broker", error)))
     }
