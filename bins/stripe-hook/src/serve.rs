@@ -104,7 +104,9 @@ impl Hook {
             let said = format!("refused a webhook: {} (request {})", problem.detail, request.id);
             if self.is_to_be_said() { log::warn!("{said}") } else { log::debug!("{said}") }
         })?;
-        let send = tokio::time::timeout(DELIVERY_WAIT, self.sink.send(webhook.record));
+        // Within the runtime: a timer can be made only there.
+        let send =
+            async { tokio::time::timeout(DELIVERY_WAIT, self.sink.send(webhook.record)).await };
         let sent = self.runtime.block_on(send).unwrap_or_else(|_| {
             let name = self.sink.name();
             Err(Error::retry(format!("write to {name}"), "no delivery report in time"))
