@@ -35,7 +35,7 @@ impl Known {
     pub fn ask(sink: &KafkaSink) -> Result<Self> {
         let cluster = sink.cluster()?;
         let ends = cluster.end_offsets(sink.topic())?;
-        Ok(Self { cluster: cluster.id, ends })
+        Ok(Self { cluster: cluster.id()?, ends })
     }
 
     /// Why a broker that says `now` cannot hold what was delivered to this one.

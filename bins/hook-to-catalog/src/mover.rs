@@ -161,7 +161,9 @@ fn raise(open: &mut Vec<Open>, question: Question, index: usize, input: &Input) 
 fn verdict(error: &Error) -> Verdict {
     match error.kind {
         Kind::Retry => Verdict::Retry(error.clone()),
-        Kind::Reject => Verdict::reject(error.to_string()),
+        Kind::Reject => {
+            Verdict::Reject { why: error.to_string(), attempts: 1, outputs: Vec::new() }
+        }
         Kind::Fatal => Verdict::Fatal(error.clone()),
     }
 }

@@ -19,6 +19,10 @@ impl Sink for NoOutput {
         Ok(())
     }
 
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     fn name(&self) -> String {
         "nowhere".into()
     }

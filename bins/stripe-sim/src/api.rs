@@ -9,26 +9,20 @@ use sha2::{Digest, Sha256};
 
 use crate::auth::{self, Caller};
 use crate::errors::ApiError;
-use crate::faults::{End, Plan, Rule};
-use crate::form::{self, Form};
-use crate::http::{Reply, Request, Response};
+use crate::faults::{End, Plan};
+use crate::form::Form;
+use crate::http::Reply;
 use crate::ops::{self, Actor, Write};
 use crate::requests::Logged;
+use crate::route::{self, Route};
 use crate::sim::{Reserved, Sim};
+use crate::spec::Rule;
 use crate::store::{Kept, Store};
+use crate::wire::{Request, Response};
 use crate::{list, lock, pretty, search};
 
 const KEY_CHARS_MAX: usize = 255;
 const REQUEST_ID_CHARS: usize = 14;
-
-enum Route {
-    List,
-    Search,
-    Retrieve(String),
-    Write(Write),
-    Events,
-    Event(String),
-}
 
 /// What a request ends with.
 #[derive(Debug, Default)]
@@ -76,15 +70,15 @@ impl Call<'_> {
         let caller = auth::caller(self.request)?;
         let may_write = caller.may_write;
         self.caller = Some(caller);
-        let route = self.route()?;
+        let route = route::route(self.request)?;
         if matches!(route, Route::Write(_)) && !may_write {
             return Err(auth::forbidden());
         }
-        self.check_version()?;
+        route::check_version(self.request)?;
         if !self.sim.within_rate() {
             return Err(ApiError::rate_limited("global-rate"));
         }
-        self.decode()?;
+        self.form = route::decode(self.request)?;
         let (method, path) = (self.request.method.as_str(), self.request.path.as_str());
         let plan = lock(&self.sim.faults).request(method, path, &self.form.flat);
         match &plan.end {
@@ -104,60 +98,6 @@ impl Call<'_> {
                 self.read(&route, &plan)
             }
         }
-    }
-
-    fn route(&self) -> Result<Route, ApiError> {
-        let Request { method, path, .. } = self.request;
-        let unknown = || ApiError::unknown_url(method, path);
-        let rest = path.strip_prefix("/v1/").ok_or_else(unknown)?;
-        let (collection, id) = match rest.split_once('/') {
-            Some((collection, id)) => (collection, Some(id)),
-            None => (rest, None),
-        };
-        let id = match id {
-            Some(id) if id.is_empty() || id.contains('/') => return Err(unknown()),
-            Some(id) => Some(form::decode(id.replace('+', "%2B").as_bytes())?),
-            None => None,
-        };
-        match (method.as_str(), collection, id) {
-            ("GET", "customers", None) => Ok(Route::List),
-            ("GET", "customers", Some(id)) if id == "search" => Ok(Route::Search),
-            ("GET", "customers", Some(id)) => Ok(Route::Retrieve(id)),
-            ("POST", "customers", None) => Ok(Route::Write(Write::Create)),
-            ("POST", "customers", Some(id)) => Ok(Route::Write(Write::Update(id))),
-            ("DELETE", "customers", Some(id)) => Ok(Route::Write(Write::Delete(id))),
-            ("GET", "events", None) => Ok(Route::Events),
-            ("GET", "events", Some(id)) => Ok(Route::Event(id)),
-            (_, _, _) => Err(unknown()),
-        }
-    }
-
-    /// `2026-10-28.endive`: a date, perhaps with a name.
-    fn check_version(&self) -> Result<(), ApiError> {
-        let Some(version) = self.request.header("stripe-version") else { return Ok(()) };
-        let date = version.split('.').next().unwrap_or_default();
-        let shape = date.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b });
-        if shape.eq(*b"0000-00-00") {
-            return Ok(());
-        }
-        Err(ApiError::invalid(format!("Invalid Stripe API version: {version}")))
-    }
-
-    fn decode(&mut self) -> Result<(), ApiError> {
-        self.form.add(self.request.query.as_bytes())?;
-        if self.request.body.is_empty() {
-            return Ok(());
-        }
-        let kind = self.request.header("content-type").unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Err(ApiError::invalid(
-                "Invalid request (check that your POST content type is \
-                 application/x-www-form-urlencoded). If you have any questions, we can help at \
-                 https://support.stripe.com/.",
-            ));
-        }
-        self.form.add(&self.request.body)
     }
 
     fn read(&self, route: &Route, plan: &Plan) -> Result<Outcome, ApiError> {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::errors::ApiError;
-use crate::http::Request;
+use crate::wire::Request;
 
 /// Whose key it is, and what it may do.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use common::error::Result;
+use common::secret;
 use stripe_sim::{API_VERSION, Config, FaultSpec};
 
 const EXAMPLES: &str = "\
@@ -25,7 +27,8 @@ Faults (--fault, or POST to /_sim/faults as JSON; GET shows them, DELETE clears 
   same_second                                         everything is created in one second
   rate=25                                             requests a second, then 429
   seed=7                                              the same chances again
-  {\"requests\":[{\"refuse\":{\"param\":\"email\",\"code\":\"email_invalid\",\"message\":\"No\"}}],\"seed\":7}
+  {\"refuse\":{\"param\":\"email\",\"code\":\"email_invalid\",\"message\":\"No\"},\"count\":1}
+  {\"requests\":[{\"lost\":true,\"skip\":2}],\"webhooks\":{\"drop\":0.1},\"seed\":7}
 ";
 
 /// A local, stateful, strict Stripe: customers, events, signed webhooks, faults on demand
@@ -41,14 +44,8 @@ pub struct Args {
     webhook: Vec<String>,
 
     /// Sign webhooks with this; several make several signatures (repeatable, or by commas)
-    #[arg(
-        long,
-        value_name = "SECRET",
-        default_value = "whsec_local",
-        env = "STRIPE_WEBHOOK_SECRET",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
+    /// [env: STRIPE_WEBHOOK_SECRET, STRIPE_WEBHOOK_SECRET_FILE] [default: whsec_local]
+    #[arg(long, value_name = "SECRET", value_delimiter = ',')]
     webhook_secret: Vec<String>,
 
     /// Send only these types, as in `customer.*` (repeatable, or by commas; default: all)
@@ -92,12 +89,23 @@ pub struct Args {
     address_merges: bool,
 }
 
-impl From<Args> for Config {
-    fn from(args: Args) -> Self {
-        Self {
+impl Args {
+    pub fn config(self) -> Result<Config> {
+        let args = self;
+        // A variable that is set and empty means nothing.
+        let given = |list: Vec<String>| list.into_iter().filter(|text| !text.is_empty()).collect();
+        let mut secrets: Vec<String> = given(args.webhook_secret);
+        if secrets.is_empty() {
+            let listed = secret::list_from_env("STRIPE_WEBHOOK_SECRET")?;
+            secrets = listed.iter().map(|secret| secret.expose().to_owned()).collect();
+        }
+        if secrets.is_empty() {
+            secrets = Config::default().webhook_secrets;
+        }
+        Ok(Config {
             listen: args.listen,
-            webhooks: args.webhook,
-            webhook_secrets: args.webhook_secret,
+            webhooks: given(args.webhook),
+            webhook_secrets: secrets,
             webhook_events: args.webhook_events,
             webhook_retry_ms: args.webhook_retry_ms,
             state: args.state,
@@ -108,7 +116,7 @@ impl From<Args> for Config {
             api_version: args.api_version,
             noop_events: args.noop_events,
             address_merges: args.address_merges,
-        }
+        })
     }
 }
 
@@ -126,7 +134,7 @@ mod tests {
     fn secrets_come_by_commas_and_bad_faults_are_usage_errors() {
         let parsed =
             Args::try_parse_from(["stripe-sim", "--webhook-secret", "a,b", "--fault", "lost"]);
-        assert_eq!(Config::from(parsed.unwrap()).webhook_secrets, ["a", "b"]);
+        assert_eq!(parsed.unwrap().config().unwrap().webhook_secrets, ["a", "b"]);
         assert!(Args::try_parse_from(["stripe-sim", "--fault", "losst"]).is_err());
     }
 }

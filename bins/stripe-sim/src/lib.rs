@@ -4,21 +4,24 @@
 //! never show a key.
 //!
 //! # Stripe's side
-//! `/v1/customers`, `/v1/customers/search`, `/v1/events`, with any key `sk_test_…` (or `rk_test_…`,
-//! which may read only), Basic or Bearer.
+//! `/v1/customers`, `/v1/customers/search`, `/v1/events`, with any key `sk_test_…` (or
+//! `rk_test_…`, which may read only), Basic or Bearer.
 //!
 //! # Steering: `/_sim/…`
-//! | call | what it does |
-//! |---|---|
-//! | `GET /_sim/requests[?since=N]`, `DELETE` | every API request, NDJSON: `n`, `at`, `method`, `path`, `params`, `idempotency_key`, `authorization`, `key`, `request_id`, `status` (null: dropped), `replayed`, `applied`, `error_code`, `took_ms` |
-//! | `POST /_sim/customers`, `POST`/`DELETE /_sim/customers/{id}` | an edit by a person: form as in the API, no key, the event's `request.id` is null |
-//! | `GET /_sim/customers[?deleted=true]`, `GET /_sim/events` | all of them, oldest first, NDJSON |
-//! | `POST /_sim/clock` `{"advance_s":N}` or `{"set":UNIX}`, `GET` | moves the clock (`Date`, `created`, ages of keys and events); signatures keep the machine's time |
-//! | `POST /_sim/faults`, `GET`, `DELETE` | see below |
-//! | `POST /_sim/webhooks/resend` `{"id":"evt_…"}` | sends one event once more |
-//! | `GET /_sim/webhooks` | `queued`, `sending`, `delivered`, `failed_tries`, `given_up` |
-//! | `POST /_sim/reset` | forgets everything |
-//! | `GET /healthz`, `GET /readyz` | 200 |
+//! - `GET /_sim/requests[?since=N]`, `DELETE`: every API request, NDJSON: `n`, `at`, `method`,
+//!   `path`, `params`, `idempotency_key`, `authorization`, `key` (its kind and a digest),
+//!   `request_id`, `status` (null: dropped), `replayed`, `applied`, `error_code`, `took_ms`
+//! - `POST /_sim/customers`, `POST` and `DELETE /_sim/customers/{id}`: an edit by a person: form as
+//!   in the API, no key; the event's `request.id` is null
+//! - `GET /_sim/customers[?deleted=true]`, `GET /_sim/events`: all of them, oldest first, NDJSON
+//! - `POST /_sim/clock` with `{"advance_s":N}` or `{"set":UNIX}`, `GET`: the clock of `Date`,
+//!   `created` and the ages of keys and events; signatures keep the machine's time
+//! - `POST /_sim/faults`, `GET`, `DELETE`: see below
+//! - `POST /_sim/webhooks/resend` with `{"id":"evt_…"}`: sends one event once more
+//! - `GET /_sim/webhooks`: `queued`, `sending`, `delivered`, `failed_tries`, `given_up`
+//! - `POST /_sim/reset`: forgets everything, faults and clock too
+//!
+//! `GET /healthz` and `GET /readyz` answer 200.
 //!
 //! # Faults
 //! `POST /_sim/faults` takes a whole spec, one rule, or a list of rules; rules are added, the rest
@@ -57,13 +60,17 @@ mod form;
 mod http;
 mod list;
 mod ops;
+mod params;
 mod requests;
+mod route;
 mod search;
 mod sign;
 mod sim;
+mod spec;
 mod steer;
 mod store;
 mod webhook;
+mod wire;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -72,11 +79,12 @@ use std::thread::JoinHandle;
 
 use common::error::{Error, Result};
 
-pub use faults::Spec as FaultSpec;
+pub use spec::Spec as FaultSpec;
 
-use crate::http::{Handler, HttpServer, Reply, Request, Response};
+use crate::http::{Handler, HttpServer, Reply};
 use crate::sim::Sim;
 use crate::store::Store;
+use crate::wire::{Request, Response};
 
 /// The version that answers and events carry unless a request names another one.
 pub const API_VERSION: &str = "2026-10-28.endive";

@@ -7,50 +7,36 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use common::error::{Error, Exit, Result};
+use common::{config, log, shutdown};
 use stripe_sim::Server;
-use tokio::signal::unix::{SignalKind, signal};
+
+const PROGRAM: &str = "stripe-sim";
 
 fn main() -> ExitCode {
-    let args = cli::Args::parse();
-    let default = env_logger::Env::default().default_filter_or("warn");
-    env_logger::Builder::from_env(default).target(env_logger::Target::Stderr).init();
-    match run(args) {
+    match run() {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
-            eprintln!("stripe-sim: error: {error}");
-            if let Some(hint) = &error.hint {
-                eprintln!("stripe-sim: hint: {hint}");
-            }
+            log::say_error(PROGRAM, &error);
             Exit::from(&error).into()
         }
     }
 }
 
-fn run(args: cli::Args) -> Result<()> {
-    let server = Server::start(args.into())?;
-    eprintln!("stripe-sim: listening on {}", server.addr());
-    wait_for_signal().map_err(|cause| Error::fatal("wait for a signal", cause))?;
-    server.stop()
-}
-
-/// Returns at SIGTERM or SIGINT; a second one ends the program at once.
-fn wait_for_signal() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+fn run() -> Result<()> {
+    config::load_dotenv()?;
+    let config = cli::Args::parse().config()?;
+    log::init(PROGRAM, 0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|cause| Error::fatal("start the runtime", cause))?;
     runtime.block_on(async {
-        let (mut term, mut int) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        Ok::<(), std::io::Error>(())
-    })?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            if let (Ok(mut term), Ok(mut int)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            {
-                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-                std::process::exit(Exit::Failed as i32);
-            }
-        });
-    });
-    Ok(())
+        let mut shutdown = shutdown::on_signals()?;
+        let server = Server::start(config)?;
+        log::say(PROGRAM, format_args!("listening on {}", server.addr()));
+        shutdown.requested().await;
+        // Not on this thread: it must go on listening for the second signal.
+        let stopped = tokio::task::spawn_blocking(move || server.stop()).await;
+        stopped.map_err(|cause| Error::reject("stop", cause))?
+    })
 }

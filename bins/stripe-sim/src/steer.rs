@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::clock::{Clock, UNIX_S_MAX};
 use crate::errors::ApiError;
-use crate::faults::Spec;
 use crate::form::Form;
-use crate::http::{Request, Response};
 use crate::ops::{self, Actor, Write};
 use crate::sim::Sim;
+use crate::spec::Spec;
 use crate::store::Entry;
+use crate::wire::{Request, Response};
 use crate::{list, lock, pretty};
 
 const NDJSON: &str = "application/x-ndjson";

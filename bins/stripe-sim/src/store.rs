@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use common::error::{Error, Result};
@@ -17,6 +17,8 @@ const EVENTS_MAX: usize = 100_000;
 const KEYS_MAX: usize = 100_000;
 /// Stripe forgets a key when it is this old.
 pub const KEY_AGE_MAX_S: i64 = 24 * 3600;
+/// Longer than any entry: a customer of Stripe's largest, its event and its answer.
+const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The journal is rewritten when it has grown by so much, and doubled, since the last time.
 const JOURNAL_GROWTH_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -37,6 +39,7 @@ pub struct Customer {
     pub before: Option<Box<RawValue>>,
 }
 
+/// An event, and who still waits for it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Event {
     pub seq: u64,
@@ -106,6 +109,9 @@ impl Store {
         let mut store = Self::default();
         let Some(path) = path else { return Ok(store) };
         let operation = || format!("open the state {}", path.display());
+        if path.exists() && !path.is_file() {
+            return Err(Error::fatal(operation(), "it is not a regular file"));
+        }
         if path.exists() {
             store.load(path).map_err(|cause| {
                 Error::fatal(operation(), cause).hint("name another file, or remove this one")
@@ -123,7 +129,11 @@ impl Store {
         let (mut line, mut number) = (Vec::new(), 0_usize);
         loop {
             line.clear();
-            reader.read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+            let mut bounded = reader.by_ref().take(LINE_BYTES_MAX);
+            bounded.read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+            if line.len() as u64 == LINE_BYTES_MAX {
+                return Err(format!("line {} is too long for a journal", number + 1));
+            }
             // Without its end the line was never answered for.
             if line.pop() != Some(b'\n') {
                 return Ok(());

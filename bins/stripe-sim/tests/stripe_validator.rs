@@ -166,15 +166,18 @@ const TAKEN: [&str; 14] = [
     "metadata[catalog_id]=c1&metadata[catalog_version]=7+-phone",
     "metadata[a]=&metadata[b]=2",
     "metadata=",
-    "address[line1]=a&address[line2]=&address[city]=b&address[state]=&address[postal_code]=1&address[country]=DE",
+    "address[line1]=a&address[line2]=&address[city]=b&address[state]=&address[postal_code]=1\
+     &address[country]=DE",
     "address=",
     "shipping[name]=Ada&shipping[address][line1]=a&shipping[phone]=1",
     "shipping=",
     "tax_exempt=reverse&preferred_locales[0]=de&preferred_locales[1]=en",
     "tax_exempt=&business_name=Co&individual_name=",
     "balance=-5&invoice_prefix=ABC&next_invoice_sequence=7",
-    "invoice_settings[footer]=x&invoice_settings[custom_fields][0][name]=a&invoice_settings[custom_fields][0][value]=b",
-    "expand[0]=tax_ids&expand[1]=sources&expand[2]=subscriptions&expand[3]=tax&expand[4]=cash_balance",
+    "invoice_settings[footer]=x&invoice_settings[custom_fields][0][name]=a\
+     &invoice_settings[custom_fields][0][value]=b",
+    "expand[0]=tax_ids&expand[1]=sources&expand[2]=subscriptions&expand[3]=tax\
+     &expand[4]=cash_balance",
 ];
 
 /// Bodies that both refuse.

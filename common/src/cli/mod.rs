@@ -49,9 +49,13 @@ pub fn main<A: Args, R: Future<Output = Result<Exit>>>(
     let args: A = match parse(program) {
         Ok(args) => args,
         Err(error) => {
-            // To stdout for --help and --version, else to stderr; a closed one is no matter.
+            if error.use_stderr() {
+                log::say(program.name, error.to_string().trim_end());
+                return Exit::Usage.into();
+            }
+            // --help and --version, on stdout; a reader that stops early is no matter.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return Exit::Done.into();
         }
     };
     if let Some(shell) = args.common().completions {

@@ -4,14 +4,16 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, channel, sync_channel,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Doing, from_sql};
-use super::{Store, Tx};
+use super::{Store, Tx, search};
 use crate::error::{Error, Kind};
 
 /// Writes that go into one commit at most.
@@ -24,6 +26,12 @@ const WRITES_WAITING_MAX: usize = 4_096;
 const HOLD_MS_MAX: u64 = 10;
 /// …for this long: twice as long as a waiting program takes to look again.
 const YIELD_MS: u64 = 2;
+/// The search index catches up when nothing was to be written for this long…
+const SEARCH_IDLE_MS: u64 = 20;
+/// …and otherwise takes a step this often, which also finds what the other program changed.
+const SEARCH_LOOK_MS: u64 = 1_000;
+/// Customers taken into the search index at once: some 10 ms, for which a write may have to wait.
+const SEARCH_ROWS: usize = 300;
 
 const OPERATION: &str = "write to the database";
 
@@ -83,6 +91,8 @@ impl Writer {
 
 fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Callback>>) {
     let mut held_since = Instant::now();
+    let mut looked = Instant::now();
+    let mut idle_ms = SEARCH_LOOK_MS;
     loop {
         let first = match waiting.try_recv() {
             Ok(job) => {
@@ -90,21 +100,45 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
                     std::thread::sleep(Duration::from_millis(YIELD_MS));
                     held_since = Instant::now();
                 }
-                job
+                Some(job)
             }
             Err(TryRecvError::Empty) => {
-                let Ok(job) = waiting.recv() else { return };
+                let job = waiting.recv_timeout(Duration::from_millis(idle_ms));
                 held_since = Instant::now();
-                job
+                match job {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
             Err(TryRecvError::Disconnected) => return,
         };
-        if write_together(&mut store.conn, first, waiting) {
-            for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                call();
+        let idle = first.is_none();
+        if let Some(first) = first {
+            idle_ms = SEARCH_IDLE_MS;
+            if write_together(&mut store.conn, first, waiting) {
+                for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                    call();
+                }
             }
         }
+        if idle || looked.elapsed() >= Duration::from_millis(SEARCH_LOOK_MS) {
+            idle_ms = if catch_up(&mut store) { YIELD_MS } else { SEARCH_LOOK_MS };
+            looked = Instant::now();
+        }
     }
+}
+
+/// Takes some changed customers into the search index. True if there were any.
+fn catch_up(store: &mut Store) -> bool {
+    let done = search::is_behind(&store.conn).and_then(|behind| {
+        if behind {
+            store.write(|tx| tx.search_catch_up(SEARCH_ROWS))?;
+        }
+        Ok(behind)
+    });
+    // Searches are right all the same, and the next look tries again.
+    done.inspect_err(|error| log::warn!("{error}")).unwrap_or(false)
 }
 
 /// One transaction for the first job and those that wait behind it. True if it was committed.
@@ -291,6 +325,20 @@ mod tests {
         });
         writer.run(|tx| create(tx, "a", 1)).expect("creates");
         assert_eq!(calls.recv().expect("is called").expect("counts"), 1);
+    }
+
+    #[test]
+    fn the_search_index_catches_up_by_itself() {
+        let (_folder, path) = folder();
+        let mut other = Store::open(&path).expect("opens");
+        other.write(|tx| create(tx, "other's", 1)).expect("creates");
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        writer.run(|tx| create(tx, "own", 1)).expect("creates");
+        let patience = Instant::now();
+        while search::is_behind(&other.conn).expect("looks") {
+            assert!(patience.elapsed() < Duration::from_secs(60), "it never does");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

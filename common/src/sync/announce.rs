@@ -34,6 +34,15 @@ pub fn again(entry: &mut Entry, envelope: Envelope) -> Change {
     build(entry, "catalog", &[], true, envelope)
 }
 
+/// Marks a change that may have been produced before: by a relay that died before it could forget
+/// it, or that got no delivery report. It may come after newer ones then, and whoever reads it
+/// must not take it for new.
+pub fn maybe_before(change: &mut Change) {
+    for part in change.data.systems.values_mut() {
+        part.again = true;
+    }
+}
+
 fn build(
     entry: &Entry,
     origin: &str,

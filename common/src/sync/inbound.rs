@@ -13,6 +13,10 @@ use crate::record::{Customer, Field, Millis, Previous, Seconds, Snapshot, Stamp}
 /// seconds, and its clocks differ a little.
 pub const SAME_TIME_S: Seconds = 3;
 
+/// The time of what a listing showed: nobody knows. Whatever differs from it afterwards, with the
+/// same stamp, is in doubt.
+const UNKNOWN: Seconds = 0;
+
 /// What is written when Stripe refused a field and only the stamp says so; the result that
 /// follows brings Stripe's own words.
 pub const REFUSED_BY_STAMP: &str = "refused by Stripe";
@@ -32,6 +36,8 @@ pub enum Seen<'a> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Doubt {
     pub observed: u64,
+    /// The version that was known to have landed: an answer without a stamp contains it.
+    pub landed: u64,
     pub late: Option<LateWrite>,
 }
 
@@ -47,7 +53,8 @@ impl Doubt {
             }),
             (one, two) => one.or(two),
         };
-        Self { observed: self.observed.max(other.observed), late }
+        let landed = self.landed.min(other.landed);
+        Self { observed: self.observed.max(other.observed), landed, late }
     }
 }
 
@@ -81,7 +88,8 @@ impl Took {
     }
 
     fn doubt(sync: &SyncState, late: Option<LateWrite>) -> Self {
-        let doubt = Doubt { observed: sync.observed, late };
+        let landed = sync.seen.max(sync.acked);
+        let doubt = Doubt { observed: sync.observed, landed, late };
         Self { doubt: Some(doubt), ..Self::default() }
     }
 }
@@ -139,7 +147,7 @@ pub fn born(
             sync.gone = snapshot.deleted;
             sync.shadow = snapshot.fields.clone();
             sync.observed = 1;
-            sync.remote_at = time_of(seen, 0);
+            sync.remote_at = time_of(seen, UNKNOWN);
         } else {
             sync.first = Some(snapshot.fields.clone());
             sync.first_at = Some(now);
@@ -249,19 +257,34 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
     }
     let Some(sync) = entry.systems.get(system) else { return took };
     // Rule 4: stale, or in doubt.
-    let unstamped = snapshot.stamp.is_none() && sync.seen > 0;
-    let s = if unstamped { sync.seen } else { snapshot.stamp_version() };
+    let landed = match seen {
+        Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
+        Seen::Event { .. } | Seen::Listing => sync.seen.max(sync.acked),
+    };
+    let unstamped = snapshot.stamp.is_none() && landed > 0;
+    let s = if unstamped { landed } else { snapshot.stamp_version() };
     let at = time_of(seen, sync.remote_at);
     if s < sync.seen || s == sync.seen && at < sync.remote_at - SAME_TIME_S {
         took.note = Some("older than what was seen");
         return took;
     }
     let read = matches!(seen, Seen::Read { .. });
-    let same_time = (at - sync.remote_at).abs() <= SAME_TIME_S;
-    if !read && s == sync.seen && (unstamped || same_time) && snapshot.fields != sync.shadow {
+    let same_time = sync.remote_at == UNKNOWN || (at - sync.remote_at).abs() <= SAME_TIME_S;
+    if !read && unstamped && [&sync.shadow, &entry.customer.fields] == [&snapshot.fields; 2] {
+        took.note = Some("without our stamp, and nothing new");
+        return took;
+    }
+    let differs = s == sync.seen && same_time && snapshot.fields != sync.shadow;
+    if !read && (unstamped || differs) {
         return Took::doubt(sync, None);
     }
-    settle(entry, system, snapshot, seen, s, now, took)
+    let mut took = settle(entry, system, snapshot, seen, s, now, took);
+    if read && unstamped {
+        // Somebody took the stamp off, and only with it does one know what has landed: put it back.
+        let stamped = reassert(entry, system, &[Field::Stamp], now);
+        took.announce = took.announce.or(stamped.announce);
+    }
+    took
 }
 
 /// Rules 5 and 6: field by field, then what was seen.
@@ -286,7 +309,8 @@ fn settle(
             let theirs = snapshot.fields.get(&field);
             let own = sync.own(&field);
             if sync.refused.contains_key(&field) && own <= s {
-                if foreign {
+                // Without a stamp nobody knows whether it came after our try.
+                if foreign && (snapshot.stamp.is_some() || sync.seen == 0) {
                     taken.push(field);
                 }
             } else if own > s {
@@ -308,8 +332,15 @@ fn settle(
             sync.refused.remove(field);
         }
         sync.shadow = snapshot.fields.clone();
+        sync.remote_at = match seen {
+            Seen::Event { .. } if s > sync.seen || sync.remote_at != UNKNOWN => {
+                sync.remote_at.max(at)
+            }
+            Seen::Read { .. } => sync.remote_at.max(at),
+            Seen::Listing if s > sync.seen => UNKNOWN,
+            Seen::Event { .. } | Seen::Listing => sync.remote_at,
+        };
         sync.seen = sync.seen.max(s);
-        sync.remote_at = sync.remote_at.max(at);
         sync.acked = sync.acked.max(s);
         sync.observed += 1;
     }

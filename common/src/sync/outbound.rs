@@ -12,9 +12,14 @@ use crate::record::{
     SystemPart, Value,
 };
 
-/// Stripe forgets idempotency keys after 24 h: a create first announced longer ago than this is
-/// looked for before it is made.
+/// Stripe forgets idempotency keys after 24 h. The time since a create was first announced is cut
+/// into periods; the keys of a period are remembered at least for this long, and after it nothing
+/// is created before the next period begins, whose keys are others. From the second period on it
+/// is looked for first.
 pub const KEY_TRUST_MS: Millis = 23 * 60 * 60 * 1000;
+
+/// Between two periods every request of the first one has landed, or never will.
+pub const KEY_PERIOD_MS: Millis = KEY_TRUST_MS + 30 * 60 * 1000;
 
 /// A record older than this is checked against Stripe before anything is sent.
 pub const UNCHECKED_MS_MAX: Millis = 12 * 60 * 60 * 1000;
@@ -28,11 +33,24 @@ pub const FIRST_VERSION: u64 = 1;
 pub struct Memory {
     pub id: Option<String>,
     pub remote: Remote,
-    /// The version the attempts count for, and how many keys were used up.
-    attempts: (u64, u32),
+    attempts: Attempts,
     /// A create of unknown fate: nothing is created before a look-up. It outlives the record that
     /// raised it, since a newer one may replace that before the look-up succeeds.
     must_look: bool,
+}
+
+/// How many keys were used up for this version, and for this period of a create.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Attempts {
+    version: u64,
+    period: i64,
+    used: u32,
+}
+
+impl Attempts {
+    fn of(self, version: u64, period: i64) -> u32 {
+        if (self.version, self.period) == (version, period) { self.used } else { 0 }
+    }
 }
 
 /// What Stripe has, known only from fresh answers to our own writes and from GETs.
@@ -69,6 +87,8 @@ pub enum Step {
     Look {
         customer: String,
         since: Millis,
+        /// When it was asked for: the answer says nothing about later.
+        asked_at: Millis,
     },
     Create {
         customer: String,
@@ -197,17 +217,28 @@ impl Job {
     fn key<'a>(
         &self,
         version: u64,
+        period: i64,
         memory: &Memory,
         named: impl IntoIterator<Item = &'a Field>,
     ) -> String {
-        let (of, attempts) = memory.attempts;
-        let attempt = if of == version { attempts } else { 0 };
+        let attempt = memory.attempts.of(version, period);
         let mut names = Fnv::default();
         for field in named {
             // Writing to a hash cannot fail.
             let _ = write!(names, "{field}\n");
         }
-        format!("catalog/{}/{version}/{attempt}/{:x}", self.change.subject, names.0)
+        let subject = &self.change.subject;
+        let mut key = format!("catalog/{subject}/{version}/{attempt}/{:x}", names.0);
+        if period > 0 {
+            let _ = write!(key, "/{period}");
+        }
+        key
+    }
+
+    /// How many periods ago the create was first announced, and how far into this one it is.
+    fn period(&self, now: Millis) -> (i64, Millis) {
+        let age = (now - self.first_at.unwrap_or(0)).max(0);
+        (age / KEY_PERIOD_MS, age % KEY_PERIOD_MS)
     }
 
     /// A GET may be left out when nothing of this customer can be in flight that we do not know.
@@ -233,17 +264,15 @@ pub fn next(job: &Job, memory: &Memory, now: Millis) -> Step {
     match &memory.remote {
         Remote::Gone => Step::Done(job.result(Outcome::Deleted, Some(id.clone()), None, now)),
         Remote::Unknown
-            if job.part.id.is_some() && job.may_skip_read(now) && attempts(job, memory) == 0 =>
+            if job.part.id.is_some()
+                && job.may_skip_read(now)
+                && memory.attempts.of(job.change.data.version, 0) == 0 =>
         {
             next_update(job, id, &Stamp::default(), memory, now)
         }
         Remote::Unknown => Step::Read { id: id.clone() },
         Remote::Live(stamp) => next_update(job, id, stamp, memory, now),
     }
-}
-
-fn attempts(job: &Job, memory: &Memory) -> u32 {
-    if memory.attempts.0 == job.change.data.version { memory.attempts.1 } else { 0 }
 }
 
 fn next_delete(job: &Job, id: Option<&String>, memory: &Memory, now: Millis) -> Step {
@@ -255,7 +284,7 @@ fn next_delete(job: &Job, id: Option<&String>, memory: &Memory, now: Millis) -> 
         return Step::Delete { id: id.clone() };
     }
     if id.is_none() && job.looked_at.is_none() {
-        return look(job);
+        return look(job, now);
     }
     Step::Done(job.result(Outcome::Deleted, id.cloned(), None, now))
 }
@@ -265,25 +294,29 @@ fn next_create(job: &Job, memory: &Memory, now: Millis) -> Step {
         let why = "the event has neither a link nor a first version to create from";
         return Step::Done(job.failed(memory, why, now));
     };
-    let first_at = job.first_at.unwrap_or(0);
-    // Since the last look, or since the first announcement, a request of ours may have landed
-    // under a key that Stripe has forgotten.
-    let trusted_since = job.looked_at.unwrap_or(first_at);
-    if memory.must_look || now - trusted_since > KEY_TRUST_MS {
-        return look(job);
+    let (period, into) = job.period(now);
+    if into > KEY_TRUST_MS {
+        // Too late for the keys of this period and too early for the next: a repeat comes.
+        return Step::Nothing;
+    }
+    // In an earlier period a request of ours may have landed under a key that is forgotten now.
+    let looked = job.looked_at.is_some_and(|at| job.period(at).0 == period);
+    if memory.must_look || period > 0 && !looked {
+        return look(job, now);
     }
     let without: Vec<Field> = job.refused.keys().cloned().collect();
     Step::Create {
         customer: job.change.subject.clone(),
         fields: first.clone(),
-        key: job.key(FIRST_VERSION, memory, &without),
+        key: job.key(FIRST_VERSION, period, memory, &without),
         stamp: Stamp { version: FIRST_VERSION, refused: without.clone() },
         without,
     }
 }
 
-fn look(job: &Job) -> Step {
-    Step::Look { customer: job.change.subject.clone(), since: job.first_at.unwrap_or(0) }
+fn look(job: &Job, now: Millis) -> Step {
+    let since = job.first_at.unwrap_or(0);
+    Step::Look { customer: job.change.subject.clone(), since, asked_at: now }
 }
 
 fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis) -> Step {
@@ -308,7 +341,7 @@ fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis)
     refused.sort();
     refused.dedup();
     let version = job.change.data.version;
-    let key = job.key(version, memory, fields.iter().map(|(field, _)| field).chain(&refused));
+    let key = job.key(version, 0, memory, fields.iter().map(|(field, _)| field).chain(&refused));
     Step::Update { id: id.to_owned(), fields, stamp: Stamp { version, refused }, key }
 }
 
@@ -326,8 +359,8 @@ pub fn answered(
     now: Millis,
 ) -> Option<SyncResult> {
     match step {
-        Step::Look { .. } => on_look(job, memory, answer, now),
-        Step::Create { .. } => on_create(job, memory, answer, now),
+        Step::Look { asked_at, .. } => on_look(job, memory, answer, *asked_at, now),
+        Step::Create { without, key, .. } => on_create(job, memory, (without, key), answer, now),
         Step::Update { .. } => on_update(job, memory, answer, now),
         Step::Read { id } => on_read(job, memory, id, answer, now),
         Step::Delete { id } => on_delete(job, memory, id, answer, now),
@@ -346,9 +379,9 @@ pub fn unanswered(memory: &mut Memory, step: &Step) {
     }
 }
 
-fn use_up_key(memory: &mut Memory, version: u64) {
-    let (of, attempts) = memory.attempts;
-    memory.attempts = (version, if of == version { attempts + 1 } else { 1 });
+fn use_up_key(memory: &mut Memory, version: u64, period: i64) {
+    let used = memory.attempts.of(version, period) + 1;
+    memory.attempts = Attempts { version, period, used };
 }
 
 fn unexpected(job: &Job, memory: &Memory, answer: &Answer, now: Millis) -> SyncResult {
@@ -362,11 +395,17 @@ fn unexpected(job: &Job, memory: &Memory, answer: &Answer, now: Millis) -> SyncR
     job.failed(memory, &why, now)
 }
 
-fn on_look(job: &mut Job, memory: &mut Memory, answer: Answer, now: Millis) -> Option<SyncResult> {
+fn on_look(
+    job: &mut Job,
+    memory: &mut Memory,
+    answer: Answer,
+    asked_at: Millis,
+    now: Millis,
+) -> Option<SyncResult> {
     match answer {
         Answer::Found(found) => {
             memory.must_look = false;
-            job.looked_at = Some(now);
+            job.looked_at = Some(asked_at);
             match found {
                 Found::Live { id } => {
                     memory.id = Some(id);
@@ -387,6 +426,7 @@ fn on_look(job: &mut Job, memory: &mut Memory, answer: Answer, now: Millis) -> O
 fn on_create(
     job: &mut Job,
     memory: &mut Memory,
+    (without, key): (&[Field], &str),
     answer: Answer,
     now: Millis,
 ) -> Option<SyncResult> {
@@ -407,7 +447,11 @@ fn on_create(
         }
         Answer::Refused { field, why } => refuse(job, memory, field, why, now),
         Answer::KeyReused | Answer::StoredError => {
-            use_up_key(memory, FIRST_VERSION);
+            let (period, _) = job.period(now);
+            // The answer may be to a key of an earlier period: that is used up anyway.
+            if job.key(FIRST_VERSION, period, memory, without) == key {
+                use_up_key(memory, FIRST_VERSION, period);
+            }
             memory.must_look = true;
             None
         }
@@ -448,7 +492,7 @@ fn on_update(
             memory.remote = match (replayed, snapshot.stamp) {
                 (false, Some(stamp)) => Remote::Live(stamp),
                 (_, _) => {
-                    use_up_key(memory, version);
+                    use_up_key(memory, version, 0);
                     Remote::Unknown
                 }
             };
@@ -456,7 +500,7 @@ fn on_update(
         }
         Answer::Refused { field, why } => refuse(job, memory, field, why, now),
         Answer::KeyReused | Answer::StoredError | Answer::Missing => {
-            use_up_key(memory, version);
+            use_up_key(memory, version, 0);
             memory.remote = Remote::Unknown;
             None
         }

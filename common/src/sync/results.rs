@@ -26,6 +26,10 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, now: Millis) -> Took {
             if !entry.customer.deleted {
                 return if known { deleted_there(entry, &result.system, now) } else { took };
             }
+            if !known && sync.external_id.is_some() {
+                // Nothing was found to delete, and then it turned up: the deletion is still owed.
+                return took;
+            }
             sync.gone |= known;
             if sync.deleted_version.is_some_and(|version| version <= result.version) {
                 sync.delete_ids.clear();

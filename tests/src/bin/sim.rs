@@ -14,6 +14,8 @@ struct Args {
     mixes: Vec<&'static str>,
     threads: u64,
     limit: Option<usize>,
+    /// Only failures whose reason holds this text.
+    why: String,
 }
 
 fn usage(why: &str) -> ! {
@@ -34,6 +36,7 @@ fn args() -> Args {
         mixes: mix::NAMES.to_vec(),
         threads: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
         limit: None,
+        why: String::new(),
     };
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
@@ -50,6 +53,7 @@ fn args() -> Args {
             "--first" => args.first = number(),
             "--threads" => args.threads = number().max(1),
             "--actions" => args.limit = Some(number() as usize),
+            "--why" => args.why.clone_from(&value),
             "--mix" if value == "all" => {}
             "--mix" => match mix::NAMES.iter().find(|name| **name == value) {
                 Some(name) => args.mixes = vec![name],
@@ -108,7 +112,7 @@ fn run_mix(name: &'static str, args: &Args) -> bool {
             for seed in from..(from + 256).min(end) {
                 let ended = run(seed, &mix, None, false);
                 excused.fetch_add(u64::from(ended.excused > 0), Ordering::Relaxed);
-                if let Some(why) = ended.failed {
+                if let Some(why) = ended.failed.filter(|why| why.contains(&args.why)) {
                     failures.push(Failure { seed, actions: ended.actions, why });
                 }
             }
@@ -141,7 +145,7 @@ fn run_mix(name: &'static str, args: &Args) -> bool {
 fn shortest(name: &str, failures: &[Failure]) {
     let mut kinds = std::collections::BTreeMap::<String, usize>::new();
     for failure in failures {
-        let kind: String = failure.why.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let kind: String = failure.why.chars().filter(|c| !c.is_ascii_digit()).take(26).collect();
         *kinds.entry(kind).or_default() += 1;
     }
     for (kind, count) in &kinds {

@@ -168,6 +168,9 @@ impl World {
             return false;
         }
         self.log(|_| "the relay starts again".into());
+        for change in &mut self.outbox {
+            announce::maybe_before(Rc::make_mut(change));
+        }
         self.relayed = 0;
         true
     }

@@ -31,7 +31,7 @@ pub const FIELDS: usize = 3;
 pub const LOOK_SLACK_MS: Millis = 60 * 60 * 1000;
 
 /// No request lands later than this after it was sent: networks forget.
-const LANDS_WITHIN_MS: Millis = 30 * 60 * 1000;
+const LANDS_WITHIN_MS: Millis = 20 * 60 * 1000;
 
 /// Rounds of delivering everything after faults have stopped; more means that it never settles.
 const ROUNDS_MAX: u32 = 40;
@@ -183,6 +183,7 @@ impl World {
         });
         let Some((_, act)) = act else { return false };
         let moved = self.perform(*act);
+        self.forget_requests();
         if moved {
             self.now += self.rng.between(0, 1500);
         }
@@ -303,6 +304,20 @@ impl World {
         any
     }
 
+    /// What has not landed by now never will.
+    fn forget_requests(&mut self) {
+        let now = self.now;
+        let old = |flight: &Flight| flight.answer.is_none() && now - flight.sent_at > LANDS_WITHIN_MS;
+        while let Some(at) = self.flights.iter().position(old) {
+            if self.mix.lost > 0 {
+                self.lose(at);
+            } else {
+                self.land(at);
+                return;
+            }
+        }
+    }
+
     /// A day goes by. Requests under way land before, or never.
     fn day_gap(&mut self) -> bool {
         while let Some(at) = self.flights.iter().position(|flight| flight.answer.is_none()) {
@@ -363,7 +378,8 @@ impl World {
         let known = source.catalog_id.as_deref().and_then(|id| self.customer_named(id));
         // Nobody copies in the second before the catalog knows its own customer.
         let is_linked = known.is_some_and(|at| truth::linked(&self.entries[at]) == Some(from));
-        if !is_linked {
+        let target = self.entries.iter().any(|entry| truth::linked(entry) == Some(to));
+        if !is_linked || !target {
             return false;
         }
         let with_stamp = self.rng.chance(500);
@@ -372,6 +388,7 @@ impl World {
         let made_for = self.stripe.customers[to].made_for.clone().unwrap_or(id);
         if let Some(customer) = self.customer_named(&made_for) {
             self.excuse(customer, "a person edited the stamp");
+            self.truth[customer].unstamped = true;
         }
         self.stripe.customers[to].snapshot.catalog_id = source.catalog_id;
         let metadata = (field(2), source.fields.get(&field(2)).cloned());
@@ -386,15 +403,12 @@ impl World {
         let object = self.rng.below(self.stripe.customers.len());
         let Some(made) = self.stripe.customers.get_mut(object) else { return false };
         let Some(stamp) = made.snapshot.stamp.clone() else { return false };
-        if made.snapshot.deleted {
-            return false;
-        }
+        let known = self.entries.iter().position(|entry| truth::linked(entry) == Some(object));
+        // Nobody does it in the second before the catalog knows its own customer.
+        let Some(customer) = known.filter(|_| !made.snapshot.deleted) else { return false };
         made.snapshot.stamp = None;
-        let made_for = made.made_for.clone().unwrap_or_else(|| format!("cus_{object}"));
-        let known = self.customer_named(&made_for);
-        if let Some(customer) = known {
-            self.excuse(customer, "a person took the stamp off");
-        }
+        self.excuse(customer, "a person took the stamp off");
+        self.truth[customer].unstamped = true;
         let previous = common::record::Previous { fields: Vec::new(), stamp: Some(stamp.version) };
         let kind = common::record::snapshot::EventKind::Updated;
         self.stripe.event(object, kind, previous, self.now, &mut self.rng);
@@ -452,11 +466,6 @@ impl World {
     fn tail_if_quiet(&mut self) -> bool {
         self.webhooks.is_empty() && self.hooked.is_empty() && self.tail()
     }
-}
-
-/// Requests older than this are lost.
-pub fn lands(sent_at: Millis, now: Millis) -> bool {
-    now - sent_at <= LANDS_WITHIN_MS
 }
 
 pub fn show_value(value: Option<&Value>) -> String {

@@ -205,10 +205,7 @@ impl World {
             Some(Fate::Fine)
         };
         let Some(fate) = fate else {
-            let number = self.flights[at].number;
-            self.log(|_| format!("#{number} is lost"));
-            self.flights[at].answer = Some(Err(()));
-            self.drop_if_detached(at);
+            self.lose(at);
             return;
         };
         let now = self.now;
@@ -227,6 +224,13 @@ impl World {
         }
         self.flights[at].step = step;
         self.flights[at].answer = Some(answer);
+        self.drop_if_detached(at);
+    }
+
+    pub fn lose(&mut self, at: usize) {
+        let number = self.flights[at].number;
+        self.log(|_| format!("#{number} is lost"));
+        self.flights[at].answer = Some(Err(()));
         self.drop_if_detached(at);
     }
 

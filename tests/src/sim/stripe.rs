@@ -104,7 +104,7 @@ impl Stripe {
         rng: &mut Rng,
     ) -> (Result<Answer, ()>, Option<Effect>) {
         let (answer, effect) = match step {
-            Step::Look { customer, since } => (Ok(self.look(customer, *since)), None),
+            Step::Look { customer, since, .. } => (Ok(self.look(customer, *since)), None),
             Step::Read { id } => {
                 self.reads += 1;
                 let snapshot = Self::index(id).and_then(|at| self.customers.get(at));
@@ -324,11 +324,14 @@ impl Stripe {
         });
     }
 
-    /// As the look-up does it: live ones first, of those the oldest; then the deleted.
+    /// As the look-up does it: live ones first, then the deleted; with a stamp now, and with our
+    /// `catalog_id` already when they were created, as their creation's event says. A person's
+    /// copy got its metadata later.
     fn look(&self, customer: &str, since: Millis) -> Answer {
         let since = since - super::LOOK_SLACK_MS;
         let ours = |made: &&Customer| {
             made.snapshot.catalog_id.as_deref() == Some(customer)
+                && made.made_for.as_deref() == Some(customer)
                 && made.snapshot.stamp.is_some()
                 && (made.created + 1) * 1000 >= since
         };

@@ -23,7 +23,7 @@ pub const START_WAIT_MS_MAX: u64 = 30_000;
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// How long one attempt may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 struct Quiet;
 
@@ -60,9 +60,26 @@ pub async fn ensure_topic(topic: &str, kafka: &KafkaOptions) -> Result<()> {
         }
         if !said {
             said = true;
-            warn!("{operation}: {error}; trying for {} s", START_WAIT_MS_MAX / 1000);
+            let error = fault::error(operation.clone(), &error);
+            warn!("{error}; trying for {} s", START_WAIT_MS_MAX / 1000);
         }
         tokio::time::sleep(RETRY_WAIT).await;
+    }
+}
+
+/// Creates the topic if the broker is there; if it is not, that is for later.
+pub(super) async fn try_topic(topic: &str, kafka: &KafkaOptions) -> Result<()> {
+    let operation = format!("create kafka:{topic} at {}", kafka.bootstrap);
+    let client = AdminClient::from_config_and_context(&kafka.admin(), Quiet);
+    let client = client.map_err(|error| refused(operation.clone(), &error))?;
+    let Err(error) = create(&client, topic, kafka).await else { return Ok(()) };
+    let error = fault::error(operation, &error);
+    match error.kind {
+        Kind::Fatal | Kind::Reject => Err(error),
+        Kind::Retry => {
+            log::debug!("{error}");
+            Ok(())
+        }
     }
 }
 

@@ -16,16 +16,16 @@ use crate::error::{Error, Result};
 /// How long one question may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A broker that answered. Calls block: use `spawn_blocking`.
+/// A client that only asks. Keep it: a new one for each question costs threads and connections.
+/// Its calls block, so use `spawn_blocking`; `Retry` while the broker is away.
 pub struct Cluster {
-    /// Chosen when the broker's data folder was made.
-    pub id: String,
+    bootstrap: String,
     client: BaseConsumer<Quiet>,
 }
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Cluster").field("bootstrap", &self.bootstrap).finish_non_exhaustive()
     }
 }
 
@@ -45,16 +45,24 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 impl Cluster {
-    /// Asks with a client made for it, since a long-lived one keeps the first id it saw.
+    /// Makes the client; nothing is asked yet.
     pub fn open(kafka: &KafkaOptions) -> Result<Self> {
-        let operation = || format!("ask the broker {}", kafka.bootstrap);
+        let operation = format!("ask the broker {}", kafka.bootstrap);
         let client = BaseConsumer::from_config_and_context(&kafka.admin(), Quiet);
-        let client = client.map_err(|error| refused(operation(), &error))?;
-        match client.client().fetch_cluster_id(ASK_TIMEOUT) {
-            Some(id) => Ok(Self { id, client }),
-            None => Err(Error::retry(operation(), "it does not answer")
-                .hint("is it running? KAFKA_BOOTSTRAP_SERVERS or --brokers says where it is")),
-        }
+        let client = client.map_err(|error| refused(operation, &error))?;
+        Ok(Self { bootstrap: kafka.bootstrap.clone(), client })
+    }
+
+    /// The id that was chosen when the broker's data folder was made, as it is now: librdkafka
+    /// keeps the one it saw last, and sees it with each answer about metadata.
+    pub fn id(&self) -> Result<String> {
+        let operation = || format!("ask the broker {}", self.bootstrap);
+        let hint = "is it running? KAFKA_BOOTSTRAP_SERVERS or --brokers says where it is";
+        // About a topic that nobody has: the answer is small, and no topic is made by asking.
+        let asked = self.client.fetch_metadata(Some("__cluster_id"), ASK_TIMEOUT);
+        asked.map_err(|error| fault::error(operation(), &error).hint(hint))?;
+        let id = self.client.client().fetch_cluster_id(ASK_TIMEOUT);
+        id.ok_or_else(|| Error::retry(operation(), "it does not answer").hint(hint))
     }
 
     /// The high watermark of each partition; empty when there is no such topic.

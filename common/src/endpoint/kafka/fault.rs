@@ -58,6 +58,9 @@ pub fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
 pub fn error(operation: impl Into<String>, error: &KafkaError) -> Error {
     let kind = code(error).map_or(Kind::Retry, kind);
     let cause = match code(error) {
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::AllBrokersDown) => {
+            "the broker does not answer".to_owned()
+        }
         Some(code) => code.to_string(),
         None => error.to_string(),
     };
@@ -122,7 +125,8 @@ impl Outage {
                 let operation = format!("log in to the broker for {}", self.name);
                 self.set_fatal(Error::fatal(operation, reason));
             }
-            code => self.failed(&format!("{code}: {reason}"), Some(code)),
+            code if reason.is_empty() => self.failed(&code.to_string(), Some(code)),
+            code => self.failed(reason, Some(code)),
         }
     }
 

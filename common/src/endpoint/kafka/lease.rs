@@ -104,6 +104,14 @@ impl Lease {
             self.shared.outage.set_fatal(fatal.clone());
             return fatal;
         }
+        if matches!(
+            code,
+            RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::RebalanceInProgress
+                | RDKafkaErrorCode::UnknownMemberId
+        ) {
+            return self.error("a rebalance is under way");
+        }
         match fault::kind(code) {
             Kind::Fatal => self.shared.fatal(code, "the commit was refused"),
             Kind::Retry | Kind::Reject => self.error(code),

@@ -95,7 +95,8 @@ impl KafkaOptions {
             // Only partitions that move stop; the others go on.
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT_MS.to_string())
-            .set("heartbeat.interval.ms", (SESSION_TIMEOUT_MS / 4).to_string())
+            // Members hear of a rebalance by their next heartbeat: it takes two or three of them.
+            .set("heartbeat.interval.ms", (SESSION_TIMEOUT_MS / 10).to_string())
             // A new group starts at the oldest record: nothing is skipped.
             .set("auto.offset.reset", "earliest")
             // Stored by us when a record is finished, committed by librdkafka in the background,

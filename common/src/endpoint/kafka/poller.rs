@@ -408,6 +408,7 @@ impl Poller {
         let unset: Vec<_> = keys.iter().map(|key| (*key, None)).collect();
         let committed = self.consumer.committed_offsets(self.shared.list(&unset), ASK_TIMEOUT)?;
         let mut begins = Vec::with_capacity(keys.len());
+        let mut unknown = 0;
         for element in committed.elements() {
             element.error()?;
             let (topic, partition) = (element.topic(), element.partition());
@@ -421,8 +422,16 @@ impl Poller {
                 | Offset::Invalid
                 | Offset::OffsetTail(_) => None,
             };
+            unknown += usize::from(committed.is_none() && high > 0);
             let start = self.begin(topic, partition, committed, low, high);
             begins.push(((source, partition), start, high));
+        }
+        if unknown > 0 {
+            let end = if self.shared.from_latest { "latest" } else { "earliest" };
+            let (names, group) = (self.shared.names(), &self.shared.group);
+            info!(
+                "{names}: group {group} has no offset in {unknown} partitions: from the {end} on"
+            );
         }
         Ok(begins)
     }
@@ -449,12 +458,8 @@ impl Poller {
                 reset
             }
             Some(offset) => offset,
-            None => {
-                if high > 0 {
-                    info!("kafka:{topic} partition {of}: group {group} is new, from {reset} on");
-                }
-                reset
-            }
+            // Said once for all of them by the caller.
+            None => reset,
         }
     }
 

@@ -171,7 +171,7 @@ impl KafkaSink {
         }
     }
 
-    /// What the broker says of itself and of our topic. Blocking; `Retry` while it is away.
+    /// To ask the broker about itself and our topic.
     pub fn cluster(&self) -> Result<cluster::Cluster> {
         cluster::Cluster::open(&self.kafka)
     }
@@ -254,6 +254,11 @@ impl Sink for KafkaSink {
     }
 
     async fn reopen(&self) -> Result<()> {
+        if self.handle().state.gave_up().is_none() {
+            return Ok(());
+        }
+        // A broker that came back empty has no topic, or one that it made with its own limits.
+        super::admin::try_topic(&self.topic, &self.kafka).await?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.state.gave_up().is_some() {
             *current = Arc::new(Handle::new(&self.kafka, &self.name)?);
