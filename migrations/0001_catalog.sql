@@ -23,6 +23,23 @@ CREATE TABLE customers (
 CREATE INDEX customers_email   ON customers (email_folded) WHERE email_folded IS NOT NULL;
 CREATE INDEX customers_updated ON customers (updated_at);
 
+-- Trigrams of names and e-mails, the row's number being the customer's. It knows no tombstones,
+-- and takes in what is stale in steps of its own, since the index dislikes small transactions.
+CREATE VIRTUAL TABLE search USING fts5 (
+    text, content = '', contentless_delete = 1, detail = none, tokenize = 'trigram'
+);
+CREATE TABLE search_stale (customer INTEGER PRIMARY KEY) STRICT;
+CREATE TRIGGER search_new AFTER INSERT ON customers BEGIN
+    INSERT INTO search_stale (customer) VALUES (new.seq);
+END;
+CREATE TRIGGER search_old AFTER UPDATE OF name_folded, email_folded, deleted ON customers
+WHEN new.name_folded IS NOT old.name_folded OR new.email_folded IS NOT old.email_folded
+    OR new.deleted <> old.deleted BEGIN
+    -- Not OR IGNORE: the upsert that fires this would overrule it.
+    INSERT INTO search_stale (customer) SELECT new.seq
+    WHERE NOT EXISTS (SELECT 1 FROM search_stale WHERE customer = new.seq);
+END;
+
 -- How one customer stands with one system. The maps per field are JSON, so that a write touches
 -- one row however many fields it changes.
 CREATE TABLE sync (
@@ -51,7 +68,7 @@ CREATE TABLE sync (
 ) STRICT, WITHOUT ROWID;
 -- Two customers never share one of theirs.
 CREATE UNIQUE INDEX sync_link ON sync (system, external_id) WHERE external_id IS NOT NULL;
-CREATE INDEX sync_unsettled   ON sync (system, state, customer) WHERE state <> 'synced';
+CREATE INDEX sync_state       ON sync (system, state, customer);
 CREATE INDEX sync_due         ON sync (system, repeat_at) WHERE repeat_at IS NOT NULL;
 CREATE INDEX sync_wanting     ON sync (system, customer) WHERE repeat_at IS NOT NULL;
 

@@ -17,12 +17,14 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Error {
     pub kind: Kind,
-    /// What was being done, as in "read customer cust_42 from Stripe".
+    /// What was being done, as in `read customer cust_42 from Stripe`.
     pub operation: String,
     /// Why it failed, in words for people.
     pub cause: String,
     /// What the operator could do about it.
     pub hint: Option<String>,
+    /// The reader of our pipe has gone: a mover ends quietly with it, a server with 69.
+    pub pipe_closed: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -41,7 +43,20 @@ impl Error {
     }
 
     pub fn new(kind: Kind, operation: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self { kind, operation: operation.into(), cause: cause.to_string(), hint: None }
+        Self {
+            kind,
+            operation: operation.into(),
+            cause: cause.to_string(),
+            hint: None,
+            pipe_closed: false,
+        }
+    }
+
+    /// What a write to a pipe says when its reader has ended.
+    pub fn closed_pipe(operation: impl Into<String>) -> Self {
+        let mut error = Self::new(Kind::Retry, operation, "the reader of this pipe has ended");
+        error.pipe_closed = true;
+        error
     }
 
     #[must_use]

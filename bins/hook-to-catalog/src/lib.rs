@@ -8,3 +8,4 @@ pub mod ask;
 pub mod cli;
 pub mod input;
 pub mod mover;
+pub mod no_output;

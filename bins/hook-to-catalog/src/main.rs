@@ -1,3 +1,9 @@
 //! Makes the catalog match Stripe.
 
-fn main() {}
+use std::process::ExitCode;
+
+use hook_to_catalog::cli;
+
+fn main() -> ExitCode {
+    common::cli::main(cli::PROGRAM, cli::run)
+}

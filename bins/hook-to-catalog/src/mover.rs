@@ -1,15 +1,14 @@
-//! A batch of records: all their effects in one transaction, then Stripe is asked about the few
-//! that are in doubt, and their effects come in a second one.
+//! What waits of one customer: all its effects in one transaction (shared with other customers'
+//! that wait), then Stripe is asked if the rules are in doubt, and that has its effects.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use common::clock;
 use common::endpoint::Taken;
 use common::error::{Error, Kind, Result};
 use common::pump::{Handler, Verdict};
-use common::record::StripeEvent;
-use common::store::{Store, Tx};
+use common::record::{STRIPE, StripeEvent};
+use common::store::Writer;
 
 use crate::apply::{self, Applied, Question, Read};
 use crate::ask::Ask;
@@ -21,27 +20,25 @@ const ASKED_AGAIN_MAX: u32 = 5;
 /// Brings Stripe's side to the catalog.
 #[derive(Clone, Debug)]
 pub struct Mover {
-    pub store: Arc<Mutex<Store>>,
+    pub writer: Writer,
     /// `None` without a key: then doubts wait for the next observation.
     pub ask: Option<Arc<Ask>>,
 }
 
 impl Handler for Mover {
-    async fn act(&self, batch: Vec<Taken>) -> Vec<Verdict> {
-        let mover = self.clone();
-        let records = batch.len();
-        let work = move || mover.act_blocking(&batch);
-        match tokio::task::spawn_blocking(work).await {
+    async fn act(&self, lane: Vec<Taken>) -> Vec<Verdict> {
+        let (mover, records) = (self.clone(), lane.len());
+        match tokio::task::spawn_blocking(move || mover.act_blocking(&lane)).await {
             Ok(verdicts) => verdicts,
             Err(panicked) => {
                 let error = Error::retry("apply records", panicked);
-                vec![Verdict::Retry(error); records]
+                (0..records).map(|_| Verdict::Retry(error.clone())).collect()
             }
         }
     }
 }
 
-/// The doubts about one Stripe customer, and the records that raised them.
+/// A doubt, and the records and events that raised it.
 #[derive(Debug)]
 struct Open {
     question: Question,
@@ -50,87 +47,70 @@ struct Open {
 }
 
 impl Mover {
-    fn act_blocking(&self, batch: &[Taken]) -> Vec<Verdict> {
-        let inputs: Vec<_> = batch.iter().map(|taken| Input::parse(&taken.record.value)).collect();
-        let (mut verdicts, applied) = self.apply_all(&inputs);
-        let mut open: BTreeMap<String, Open> = BTreeMap::new();
-        for (index, applied) in applied.into_iter().enumerate() {
-            if let Some(Applied::Doubt(question)) = applied {
-                let event_id = match &inputs[index] {
-                    Ok(Input::Event(StripeEvent::Customer { id, .. })) => Some(id.clone()),
-                    Ok(_) | Err(_) => None,
-                };
-                let of = open.entry(question.external_id.clone()).or_insert_with(|| Open {
-                    question: question.clone(),
-                    records: Vec::new(),
-                    event_ids: Vec::new(),
-                });
-                of.question.doubt = of.question.doubt.clone().and(question.doubt);
-                of.records.push(index);
-                of.event_ids.extend(event_id);
+    fn act_blocking(&self, lane: &[Taken]) -> Vec<Verdict> {
+        let mut inputs = Vec::with_capacity(lane.len());
+        let mut verdicts = Vec::with_capacity(lane.len());
+        for (index, taken) in lane.iter().enumerate() {
+            match Input::parse(&taken.record.value) {
+                Ok(input) => {
+                    inputs.push((index, input));
+                    verdicts.push(Verdict::Done(Vec::new()));
+                }
+                Err(error) => verdicts.push(verdict(&error)),
             }
         }
-        // One question answers all the doubts of a batch about one customer.
-        for of in open.into_values() {
-            let settled = self.settle(&of);
-            for index in of.records {
-                verdicts[index] = match &settled {
-                    Ok(()) => Verdict::Done(Vec::new()),
-                    Err(error) => verdict(error),
-                };
+        let inputs = Arc::new(inputs);
+        let applied = self.apply_all(&inputs);
+        let mut open: Vec<Open> = Vec::new();
+        for ((index, input), applied) in inputs.iter().zip(applied) {
+            match applied {
+                Ok(Applied::Done) => {}
+                Ok(Applied::Doubt(question)) => raise(&mut open, question, *index, input),
+                Err(error) => verdicts[*index] = verdict(&error),
+            }
+        }
+        for of in open {
+            if let Err(error) = self.settle(&of) {
+                for index in of.records {
+                    verdicts[index] = verdict(&error);
+                }
             }
         }
         verdicts
     }
 
-    /// Applies them in one transaction; if that is refused for good, each in one of its own, so
-    /// that only the one to blame is refused.
-    fn apply_all(&self, inputs: &[Result<Input>]) -> (Vec<Verdict>, Vec<Option<Applied>>) {
+    /// Applies them together; if that is refused for good, each alone, so that only the one to
+    /// blame is refused.
+    fn apply_all(&self, inputs: &Arc<Vec<(usize, Input)>>) -> Vec<Result<Applied>> {
         let now = clock::now_ms();
-        let all = self.write(|tx| {
-            let one = |input: &Result<Input>| match input {
-                Ok(input) => apply::apply(tx, input, now).map(Some),
-                Err(_) => Ok(None),
-            };
-            inputs.iter().map(one).collect::<Result<Vec<_>>>()
-        });
-        let each: Vec<Result<Option<Applied>>> = match all {
-            Ok(applied) => applied.into_iter().map(Ok).collect(),
-            Err(error) if error.kind == Kind::Reject && inputs.len() > 1 => inputs
-                .iter()
-                .map(|input| match input {
-                    Ok(input) => self.write(|tx| apply::apply(tx, input, now).map(Some)),
-                    Err(_) => Ok(None),
-                })
+        let apply = |from: usize, to: usize| {
+            let inputs = Arc::clone(inputs);
+            self.writer.run(move |tx| {
+                inputs[from..to].iter().map(|(_, input)| apply::apply(tx, input, now)).collect()
+            })
+        };
+        match apply(0, inputs.len()) {
+            Ok::<Vec<Applied>, _>(applied) => applied.into_iter().map(Ok).collect(),
+            Err(error) if error.kind == Kind::Reject && inputs.len() > 1 => (0..inputs.len())
+                .map(|index| apply(index, index + 1)?.pop().ok_or_else(|| error.clone()))
                 .collect(),
             Err(error) => inputs.iter().map(|_| Err(error.clone())).collect(),
-        };
-        let mut verdicts = Vec::with_capacity(inputs.len());
-        let mut applied = Vec::with_capacity(inputs.len());
-        for (input, did) in inputs.iter().zip(each) {
-            verdicts.push(match (input, &did) {
-                (Err(bad), _) => verdict(bad),
-                (Ok(_), Err(error)) => verdict(error),
-                (Ok(_), Ok(_)) => Verdict::Done(Vec::new()),
-            });
-            applied.push(did.ok().flatten());
         }
-        (verdicts, applied)
     }
 
     fn settle(&self, open: &Open) -> Result<()> {
         let mut question = open.question.clone();
         let Some(ask) = &self.ask else {
             log::warn!(
-                "customer {} is in doubt and there is no key to read it from Stripe: \
+                "customer {} is in doubt, and there is no key to read it from Stripe: \
                  the next event about it settles it",
                 question.customer
             );
-            let nothing = Read { snapshot: None, date: 0 };
-            return self.settle_with(&question, &nothing, &open.event_ids).map(|_| ());
+            let unread = Read { snapshot: None, date: 0 };
+            return self.settle_with(&question, &unread, &open.event_ids).map(|_| ());
         };
         for _ in 0..=ASKED_AGAIN_MAX {
-            // What was observed before the question is older than the answer.
+            // What was observed before the question is older than its answer.
             question.doubt.observed = self.observed(&question)?;
             let read = ask.read(&question.external_id)?;
             match self.settle_with(&question, &read, &open.event_ids)? {
@@ -143,25 +123,47 @@ impl Mover {
     }
 
     fn settle_with(&self, question: &Question, read: &Read, ids: &[String]) -> Result<Applied> {
-        self.write(|tx| apply::settle(tx, question, read, ids, clock::now_ms()))
+        let (question, read, ids) = (question.clone(), read.clone(), ids.to_vec());
+        let now = clock::now_ms();
+        self.writer.run(move |tx| apply::settle(tx, &question, &read, &ids, now))
     }
 
     fn observed(&self, question: &Question) -> Result<u64> {
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = store.entry(&question.customer)?;
-        let sync = entry.as_ref().and_then(|entry| entry.systems.get(common::record::STRIPE));
-        Ok(sync.map_or(question.doubt.observed, |sync| sync.observed))
+        let (id, known) = (question.customer.clone(), question.doubt.observed);
+        self.writer.run(move |tx| {
+            let entry = tx.entry(&id)?;
+            let sync = entry.as_ref().and_then(|entry| entry.systems.get(STRIPE));
+            Ok(sync.map_or(known, |sync| sync.observed))
+        })
     }
+}
 
-    fn write<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner).write(work)
+/// One question answers all the doubts of a batch about one customer.
+fn raise(open: &mut Vec<Open>, question: Question, index: usize, input: &Input) {
+    let event_id = match input {
+        Input::Event(StripeEvent::Customer { id, .. }) => Some(id.clone()),
+        Input::Event(StripeEvent::Other { .. }) | Input::Result(_) | Input::Snapshot(_) => None,
+    };
+    match open.iter_mut().find(|of| of.question.external_id == question.external_id) {
+        Some(of) => {
+            of.question.doubt = of.question.doubt.clone().and(question.doubt);
+            of.records.push(index);
+            of.event_ids.extend(event_id);
+        }
+        None => open.push(Open {
+            question,
+            records: vec![index],
+            event_ids: event_id.into_iter().collect(),
+        }),
     }
 }
 
 fn verdict(error: &Error) -> Verdict {
     match error.kind {
         Kind::Retry => Verdict::Retry(error.clone()),
-        Kind::Reject => Verdict::reject(error.to_string()),
+        Kind::Reject => {
+            Verdict::Reject { why: error.to_string(), attempts: 1, outputs: Vec::new() }
+        }
         Kind::Fatal => Verdict::Fatal(error.clone()),
     }
 }

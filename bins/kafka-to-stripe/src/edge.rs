@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use common::error::{Error, Kind, Result};
 use common::record::Millis;
-use common::stripe::client::{CallError, Client, Reply, Scope};
 use common::stripe::rate::{Endpoint, Rate};
-use common::stripe::{Looker, Verdict, mapping, verdict};
+use common::stripe::{CallError, Client, Looker, Reply, Scope, Verdict, mapping, verdict};
 use common::sync::outbound::{Answer, Found, Step};
 
 /// After the network, Stripe or the account's rate failed one request, nobody asks for this long.

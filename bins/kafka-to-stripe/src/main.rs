@@ -1,3 +1,9 @@
 //! Makes Stripe match the catalog.
 
-fn main() {}
+use std::process::ExitCode;
+
+use kafka_to_stripe::cli;
+
+fn main() -> ExitCode {
+    common::cli::main(cli::PROGRAM, cli::run)
+}

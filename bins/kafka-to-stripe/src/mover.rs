@@ -37,7 +37,7 @@ impl Handler for Mover {
         let mut verdicts = Vec::with_capacity(lane.len());
         for (index, (change, taken)) in changes.into_iter().zip(&lane).enumerate() {
             verdicts.push(match change {
-                Err(error) => Verdict::reject(error.to_string()),
+                Err(error) => reject(&error),
                 Ok(change) if newest == Some((change.data.version, index)) => {
                     self.bring(change, taken).await
                 }
@@ -63,7 +63,7 @@ impl Mover {
             Ok(Some(result)) => verdict(&customer, result),
             Err(error) => match error.kind {
                 Kind::Retry => Verdict::Retry(error),
-                Kind::Reject => Verdict::reject(error.to_string()),
+                Kind::Reject => reject(&error),
                 Kind::Fatal => Verdict::Fatal(error),
             },
         }
@@ -113,12 +113,13 @@ impl Mover {
     }
 }
 
+fn reject(error: &Error) -> Verdict {
+    Verdict::Reject { why: error.to_string(), attempts: 1, outputs: Vec::new() }
+}
+
 fn verdict(customer: &str, result: SyncResult) -> Verdict {
-    let record = Record {
-        key: Some(customer.to_owned()),
-        value: result.to_line(),
-        headers: Vec::new(),
-    };
+    let record =
+        Record { key: Some(customer.to_owned()), value: result.to_line(), headers: Vec::new() };
     if result.outcome == Outcome::Failed {
         let why = result.error.unwrap_or_default();
         return Verdict::Reject { why, attempts: 1, outputs: vec![record] };

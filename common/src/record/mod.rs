@@ -7,6 +7,7 @@ pub mod customer;
 pub mod fields;
 pub mod outcome;
 pub mod snapshot;
+pub mod validate;
 
 pub use change::{Change, Pending, SystemPart};
 pub use customer::Customer;

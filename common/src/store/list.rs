@@ -9,6 +9,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::entries::{CUSTOMER_COLUMNS, Numbered, State, customer_of, fold, with_systems};
 use super::error::Doing;
+use super::search;
 use crate::error::{Error, Result};
 use crate::record::Millis;
 use crate::sync::Entry;
@@ -110,7 +111,37 @@ pub(super) fn for_each(
 }
 
 fn rows(conn: &Connection, query: &Query, max: usize) -> Result<Vec<Numbered>> {
-    let (sql, values) = statement(query, max)?;
+    let pieces = query.q.as_deref().and_then(|q| search::pieces(&fold(q)));
+    // With an e-mail or a time the index of that leaves little to look through.
+    if let (Some(pieces), None, None) = (pieces, &query.email, query.updated_since) {
+        let mut rows = select(conn, query, &From::Search(pieces), max)?;
+        rows.extend(select(conn, query, &From::Stale, max)?);
+        rows.sort_by_key(|(seq, _)| *seq);
+        rows.dedup_by_key(|(seq, _)| *seq);
+        rows.truncate(max);
+        return Ok(rows);
+    }
+    match &query.sync {
+        Some((system, state)) if query.email.is_none() && query.updated_since.is_none() => {
+            select(conn, query, &From::Sync(system.clone(), *state), max)
+        }
+        Some(_) | None => select(conn, query, &From::Customers, max),
+    }
+}
+
+/// The table that a list walks along; the other filters look at each customer it comes by.
+enum From {
+    Customers,
+    /// Customers that stand so with a system.
+    Sync(String, State),
+    /// Customers that may have the text, as far as the index knows.
+    Search(String),
+    /// Customers that the index does not know yet.
+    Stale,
+}
+
+fn select(conn: &Connection, query: &Query, from: &From, max: usize) -> Result<Vec<Numbered>> {
+    let (sql, values) = statement(query, from, max)?;
     conn.prepare_cached(&sql)
         .and_then(|mut statement| {
             statement
@@ -121,29 +152,33 @@ fn rows(conn: &Connection, query: &Query, max: usize) -> Result<Vec<Numbered>> {
 }
 
 /// The statement for a query: few different texts, so that they stay prepared.
-fn statement(query: &Query, max: usize) -> Result<(String, Vec<SqlValue>)> {
-    let mut from = "customers c";
-    let mut seq = "c.seq";
-    let mut wheres = String::from("1");
+fn statement(query: &Query, from: &From, max: usize) -> Result<(String, Vec<SqlValue>)> {
+    let mut wheres = String::new();
     let mut values: Vec<SqlValue> = Vec::new();
-    if let Some((system, state)) = &query.sync {
-        values.push(system.clone().into());
-        let unsettled = match state {
-            // Few: walk them. The second condition is what the index is made of.
-            State::Pending => "s.state = 'pending' AND s.state <> 'synced'",
-            State::Failed => "s.state = 'failed' AND s.state <> 'synced'",
-            State::Synced => "",
-        };
-        if unsettled.is_empty() {
-            wheres.push_str(
-                " AND EXISTS (SELECT 1 FROM sync s WHERE s.customer = c.seq AND s.system = ?
-                              AND s.state = 'synced')",
-            );
-        } else {
-            from = "sync s CROSS JOIN customers c ON c.seq = s.customer";
-            seq = "s.customer";
-            let _ = write!(wheres, " AND s.system = ? AND {unsettled}");
+    let (table, seq) = match from {
+        From::Customers => ("customers c", "c.seq"),
+        From::Sync(system, state) => {
+            wheres.push_str(" AND f.system = ? AND f.state = ?");
+            values.extend([SqlValue::from(system.clone()), state.as_str().to_owned().into()]);
+            ("sync f CROSS JOIN customers c ON c.seq = f.customer", "f.customer")
         }
+        From::Search(pieces) => {
+            wheres.push_str(" AND f.search MATCH ?");
+            values.push(pieces.clone().into());
+            ("search f CROSS JOIN customers c ON c.seq = f.rowid", "f.rowid")
+        }
+        From::Stale => {
+            ("search_stale f CROSS JOIN customers c ON c.seq = f.customer", "f.customer")
+        }
+    };
+    if let (From::Customers | From::Search(_) | From::Stale, Some((system, state))) =
+        (from, &query.sync)
+    {
+        wheres.push_str(
+            " AND EXISTS (SELECT 1 FROM sync s
+                          WHERE s.customer = c.seq AND s.system = ? AND s.state = ?)",
+        );
+        values.extend([SqlValue::from(system.clone()), state.as_str().to_owned().into()]);
     }
     if let Some(email) = &query.email {
         wheres.push_str(" AND c.email_folded = ?");
@@ -160,27 +195,213 @@ fn statement(query: &Query, max: usize) -> Result<(String, Vec<SqlValue>)> {
         wheres.push_str(" AND c.updated_at >= ?");
         values.push(since.into());
     }
-    let order = if query.updated_since.is_some() { "c.updated_at, c.seq" } else { seq };
-    if let Some(after) = &query.after {
-        match (after.updated_at, query.updated_since.is_some()) {
-            (Some(at), true) => {
-                wheres.push_str(" AND (c.updated_at, c.seq) > (?, ?)");
-                values.extend([SqlValue::from(at), after.seq.into()]);
-            }
-            (None, false) => {
-                let _ = write!(wheres, " AND {seq} > ?");
-                values.push(after.seq.into());
-            }
-            (Some(_), false) | (None, true) => {
-                return Err(Error::reject(
-                    "read cursor",
-                    "it belongs to a list with other filters",
-                ));
-            }
+    match (&query.after, query.updated_since) {
+        (None, _) => {}
+        (Some(Cursor { seq: after, updated_at: Some(at) }), Some(_)) => {
+            wheres.push_str(" AND (c.updated_at, c.seq) > (?, ?)");
+            values.extend([SqlValue::from(*at), (*after).into()]);
+        }
+        (Some(Cursor { seq: after, updated_at: None }), None) => {
+            let _ = write!(wheres, " AND {seq} > ?");
+            values.push((*after).into());
+        }
+        (Some(_), Some(_) | None) => {
+            return Err(Error::reject("read cursor", "it belongs to a list with other filters"));
         }
     }
     values.push((max as i64).into());
-    let sql =
-        format!("SELECT {CUSTOMER_COLUMNS} FROM {from} WHERE {wheres} ORDER BY {order} LIMIT ?");
+    let order = if query.updated_since.is_some() { "c.updated_at, c.seq" } else { seq };
+    let sql = format!(
+        "SELECT {CUSTOMER_COLUMNS} FROM {table} WHERE TRUE{wheres} ORDER BY {order} LIMIT ?"
+    );
     Ok((sql, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{create, customer, fresh, ids};
+    use super::super::{Store, Tx};
+    use super::*;
+    use crate::record::{Fields, STRIPE};
+    use crate::sync::write;
+
+    fn filled(names: &[&str]) -> (tempfile::TempDir, Store) {
+        let (folder, mut store) = fresh();
+        let work =
+            |tx: &Tx| names.iter().zip(1..).try_for_each(|(name, now)| create(tx, name, now * 10));
+        store.write(work).expect("creates");
+        (folder, store)
+    }
+
+    fn edit(store: &mut Store, id: &str, work: impl FnOnce(&mut Entry)) {
+        let work = |tx: &Tx| {
+            let mut entry = tx.entry(id)?.expect("is there");
+            work(&mut entry);
+            tx.save(&entry)
+        };
+        store.write(work).expect("saves");
+    }
+
+    /// Every page of a query, with something done between the first and the second.
+    fn pages(store: &mut Store, query: &Query, between: impl FnOnce(&mut Store)) -> Vec<String> {
+        let mut query = query.clone();
+        let mut between = Some(between);
+        let mut all = Vec::new();
+        loop {
+            let page = store.list(&query).expect("lists");
+            assert!(page.entries.len() <= query.limit);
+            all.extend(ids(&page).into_iter().map(str::to_owned));
+            let Some(next) = page.next else { return all };
+            query.after = Some(next.to_string().parse().expect("its own text"));
+            if let Some(between) = between.take() {
+                between(store);
+            }
+        }
+    }
+
+    #[test]
+    fn pages_neither_repeat_nor_hide_when_customers_come_and_go() {
+        let (_folder, mut store) = filled(&["e", "d", "c", "b", "a"]);
+        let query = Query { limit: 2, ..Query::default() };
+        let all = pages(&mut store, &query, |store| {
+            store.write(|tx| create(tx, "new", 1)).expect("creates");
+            edit(store, "d", |entry| {
+                write::delete(entry, 99);
+            });
+            edit(store, "a", |entry| {
+                write::edit(entry, &Fields::new(), 99);
+            });
+        });
+        assert_eq!(all, ["e", "d", "c", "b", "a", "new"]);
+    }
+
+    #[test]
+    fn a_full_last_page_has_no_next() {
+        let (_folder, store) = filled(&["a", "b"]);
+        let list = |limit| store.list(&Query { limit, ..Query::default() }).expect("lists");
+        assert_eq!((list(2).entries.len(), list(2).next), (2, None));
+        assert!(list(1).next.is_some());
+        assert_eq!((list(0).entries.len(), list(0).next), (0, None));
+    }
+
+    #[test]
+    fn filters_find_what_they_say() {
+        let (_folder, mut store) = filled(&["Ada", "Bob", "Ångström", "dead"]);
+        edit(&mut store, "dead", |entry| {
+            write::delete(entry, 99);
+        });
+        edit(&mut store, "Bob", |entry| {
+            entry.systems.get_mut(STRIPE).expect("is there").error = Some("no".into());
+        });
+        edit(&mut store, "Ada", |entry| {
+            let sync = entry.systems.get_mut(STRIPE).expect("is there");
+            (sync.external_id, sync.acked) = (Some("cus_1".into()), 1);
+        });
+        let all = Query { limit: 9, ..Query::default() };
+        let email = |text: &str| Query { email: Some(text.into()), ..all.clone() };
+        let q = |text: &str| Query { q: Some(text.into()), ..all.clone() };
+        let sync = |state| Query { sync: Some((STRIPE.into(), state)), ..all.clone() };
+        let cases: [(Query, &[&str]); 23] = [
+            (all.clone(), &["Ada", "Bob", "Ångström"]),
+            (Query { deleted: true, ..all.clone() }, &["Ada", "Bob", "Ångström", "dead"]),
+            (email("ADA@example.com"), &["Ada"]),
+            (email("ÅNGSTRÖM@example.com"), &["Ångström"]),
+            (email("ada"), &[]),
+            (q("AD"), &["Ada"]),
+            (q("gström@ex"), &["Ångström"]),
+            (q("ÅNGS"), &["Ångström"]),
+            (q("o"), &["Ada", "Bob", "Ångström"]),
+            (q("a\"d"), &[]),
+            (q("a\0da"), &[]),
+            (q("ada bob"), &[]),
+            (Query { sync: Some((STRIPE.into(), State::Failed)), ..q("example") }, &["Bob"]),
+            (Query { sync: Some((STRIPE.into(), State::Synced)), ..q("example") }, &["Ada"]),
+            (
+                Query { sync: Some((STRIPE.into(), State::Failed)), ..email("bob@example.com") },
+                &["Bob"],
+            ),
+            (Query { updated_since: Some(20), ..q("example") }, &["Bob", "Ångström"]),
+            (q("%"), &[]),
+            (q("\" OR *"), &[]),
+            (q(""), &["Ada", "Bob", "Ångström"]),
+            (sync(State::Failed), &["Bob"]),
+            (sync(State::Pending), &["Ångström"]),
+            (sync(State::Synced), &["Ada"]),
+            (Query { sync: Some(("other".into(), State::Synced)), ..all.clone() }, &[]),
+        ];
+        for behind in [true, false] {
+            for (query, expected) in &cases {
+                let page = store.list(query).expect("lists");
+                assert_eq!(ids(&page), *expected, "{query:?} {behind}");
+            }
+            store.write(|tx| tx.search_catch_up(99)).expect("catches up");
+        }
+    }
+
+    #[test]
+    fn a_search_finds_what_changed_before_and_after_the_index_knows() {
+        let (_folder, mut store) = filled(&["Ada Byron", "Bob", "Byron Two", "Byronne"]);
+        store.write(|tx| tx.search_catch_up(99)).expect("catches up");
+        let rename = |name: &str| Fields::from_json(&serde_json::json!({"name": name}));
+        edit(&mut store, "Bob", |entry| {
+            write::edit(entry, &rename("Lord BYRON"), 99);
+        });
+        edit(&mut store, "Byron Two", |entry| {
+            write::edit(entry, &rename("Somebody"), 99);
+        });
+        edit(&mut store, "Byronne", |entry| {
+            write::delete(entry, 99);
+        });
+        let query = Query { limit: 1, q: Some("byron".into()), ..Query::default() };
+        for steps in 0..4 {
+            let found = pages(&mut store, &query, |_| ());
+            assert_eq!(found, ["Ada Byron", "Bob"], "after {steps} steps");
+            store.write(|tx| tx.search_catch_up(1)).expect("catches up");
+        }
+        assert!(!search::is_behind(&store.conn).expect("looks"));
+    }
+
+    #[test]
+    fn a_list_of_changes_goes_by_time_of_change() {
+        let (_folder, mut store) = filled(&["a", "b", "c", "d"]);
+        edit(&mut store, "b", |entry| entry.customer.updated_at = 100);
+        edit(&mut store, "a", |entry| entry.customer.updated_at = 100);
+        let query = Query { limit: 1, updated_since: Some(30), ..Query::default() };
+        let all = pages(&mut store, &query, |store| {
+            // What changes while somebody reads comes again at the end: nothing is missed.
+            edit(store, "c", |entry| entry.customer.updated_at = 200);
+        });
+        assert_eq!(all, ["c", "d", "a", "b", "c"]);
+        let failed = Query { sync: Some((STRIPE.into(), State::Failed)), ..query };
+        assert!(store.list(&failed).expect("lists").entries.is_empty());
+    }
+
+    #[test]
+    fn a_stream_has_them_all_and_stops_when_told() {
+        let (_folder, mut store) = fresh();
+        let count = STREAM_ROWS * 2 + 1;
+        let work = |tx: &Tx| (0..count).try_for_each(|n| tx.save(&customer(&n.to_string(), 1)));
+        store.write(work).expect("saves");
+        let mut seen = 0;
+        let call = |_| {
+            seen += 1;
+            Ok(())
+        };
+        store.for_each(&Query::default(), call).expect("streams");
+        assert_eq!(seen, count);
+        let stop = |_| Err(Error::reject("test", "enough"));
+        assert!(store.for_each(&Query::default(), stop).is_err());
+    }
+
+    #[test]
+    fn a_cursor_that_was_not_given_out_is_refused() {
+        for text in ["", "s", "1", "s-1", "s+1", "sx", "u1", "u1-", "u-1-1", "s1 ", "S1"] {
+            let error = text.parse::<Cursor>().expect_err(text);
+            assert_eq!(error.kind, crate::error::Kind::Reject, "{text}");
+        }
+        let (_folder, store) = fresh();
+        let since = Query { limit: 1, updated_since: Some(0), ..Query::default() };
+        let foreign = Query { after: "s1".parse().ok(), ..since };
+        assert!(store.list(&foreign).is_err());
+    }
 }

@@ -80,3 +80,60 @@ fn recorded(transaction: &Transaction) -> Result<Vec<(String, String)>> {
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).doing(OPERATION)?;
     rows.collect::<rusqlite::Result<_>>().doing(OPERATION)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    const ONE: (&str, &str) = ("0001_one", "CREATE TABLE one (a INTEGER) STRICT");
+    const TWO: (&str, &str) = ("0002_two", "CREATE TABLE two (a INTEGER) STRICT");
+
+    fn memory() -> Connection {
+        Connection::open_in_memory().expect("opens")
+    }
+
+    fn tables(conn: &Connection) -> i64 {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name IN ('one', 'two')";
+        conn.query_one(sql, [], |row| row.get(0)).expect("counts")
+    }
+
+    #[test]
+    fn each_migration_is_applied_once() {
+        let mut conn = memory();
+        for (migrations, expected) in [(&[ONE][..], 1), (&[ONE, TWO], 2), (&[ONE, TWO], 2)] {
+            apply(&mut conn, migrations).expect("applies");
+            assert_eq!(tables(&conn), expected);
+        }
+    }
+
+    #[test]
+    fn an_altered_or_unknown_migration_is_fatal_and_changes_nothing() {
+        let mut conn = memory();
+        apply(&mut conn, &[ONE, TWO]).expect("applies");
+        let altered = (TWO.0, "CREATE TABLE two (b INTEGER) STRICT");
+        for migrations in [&[ONE][..], &[ONE, altered], &[TWO, ONE]] {
+            let error = apply(&mut conn, migrations).expect_err("refuses");
+            assert_eq!(error.kind, Kind::Fatal);
+            assert!(error.hint.is_some());
+        }
+        apply(&mut conn, &[ONE, TWO]).expect("is as it was");
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_no_trace() {
+        let mut conn = memory();
+        let broken = ("0002_two", "CREATE TABLE two (a INTEGER) STRICT; SELECT nonsense");
+        assert!(apply(&mut conn, &[ONE, broken]).is_err());
+        assert_eq!(tables(&conn), 0);
+        apply(&mut conn, &[ONE, TWO]).expect("applies");
+    }
+
+    #[test]
+    fn somebody_elses_database_is_left_alone() {
+        let mut conn = memory();
+        conn.execute_batch("CREATE TABLE one (a)").expect("creates");
+        let error = apply(&mut conn, &[ONE]).expect_err("refuses");
+        assert_eq!(error.kind, Kind::Fatal);
+    }
+}

@@ -16,6 +16,7 @@ mod migrate;
 mod open;
 mod outbox;
 mod remembered;
+mod search;
 mod tx;
 mod writer;
 

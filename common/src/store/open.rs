@@ -132,3 +132,98 @@ fn use_log(conn: &Connection) -> rusqlite::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::Store;
+    use super::super::tests::{create, folder};
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn every_way_to_write_a_path_is_understood() {
+        let cases = [
+            ("sqlite:///./db.sqlite3", "./db.sqlite3"),
+            ("sqlite:///db.sqlite3", "db.sqlite3"),
+            ("sqlite:////var/lib/a%20b.db", "/var/lib/a b.db"),
+            ("sqlite:some/where.db", "some/where.db"),
+            ("sqlite:/abs.db", "/abs.db"),
+            ("./db.sqlite3", "./db.sqlite3"),
+            (" /var/lib/100%.db ", "/var/lib/100%.db"),
+        ];
+        for (url, path) in cases {
+            assert_eq!(database_path(url).expect(url), PathBuf::from(path), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_by_the_name_of_its_setting() {
+        let refused = [
+            "",
+            "sqlite:",
+            "sqlite:///",
+            "postgres://localhost/db",
+            "sqlite:///:memory:",
+            ":memory:",
+            "sqlite:///db?mode=ro",
+            "sqlite:///%00",
+        ];
+        for url in refused {
+            let error = database_path(url).expect_err(url);
+            assert_eq!(error.kind, Kind::Fatal, "{url}");
+            assert!(error.operation.contains("DATABASE_URL"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let (folder, _) = folder();
+        let path = folder.path().join("no/such/db.sqlite3");
+        let error = Store::open(&path).expect_err("refuses");
+        assert_eq!(error.kind, Kind::Fatal);
+        assert!(error.hint.expect("a hint").contains("mkdir -p"));
+        assert!(!folder.path().join("no").exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_fatal_and_kept() {
+        let (_folder, path) = folder();
+        let text = "this is a letter to somebody. ".repeat(100);
+        fs::write(&path, &text).expect("writes");
+        let error = Store::open(&path).expect_err("refuses");
+        assert_eq!((error.kind, error.hint.is_some()), (Kind::Fatal, true));
+        assert_eq!(fs::read_to_string(&path).expect("reads"), text);
+    }
+
+    #[test]
+    fn a_reader_does_not_make_the_file() {
+        let (_folder, path) = folder();
+        assert_eq!(Store::open_reader(&path).expect_err("refuses").kind, Kind::Fatal);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn many_may_open_a_new_file_at_once() {
+        for _ in 0..5 {
+            let (_folder, path) = folder();
+            std::thread::scope(|scope| {
+                let opened: Vec<_> =
+                    (0..8).map(|_| scope.spawn(|| Store::open(&path).map(drop))).collect();
+                for one in opened {
+                    one.join().expect("does not panic").expect("opens");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn what_was_committed_is_there_after_opening_again() {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).expect("opens");
+        store.write(|tx| create(tx, "a", 1)).expect("creates");
+        drop(store);
+        assert!(Store::open(&path).expect("opens").entry("a").expect("loads").is_some());
+    }
+}

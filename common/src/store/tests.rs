@@ -1,7 +1,6 @@
 //! The store's promises, on real files.
 
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
 
 use tempfile::TempDir;
 
@@ -9,15 +8,15 @@ use super::*;
 use crate::error::{Error, Kind};
 use crate::record::{API, Change, Field, Fields, STRIPE, Value};
 use crate::sync::announce::{self, Envelope};
-use crate::sync::{Conflict, Refusal, SyncState, write};
+use crate::sync::{Conflict, Refusal, SyncState, repeat, write};
 
-fn folder() -> (TempDir, PathBuf) {
+pub(super) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("catalog.sqlite3");
     (folder, path)
 }
 
-fn fresh() -> (TempDir, Store) {
+pub(super) fn fresh() -> (TempDir, Store) {
     let (folder, path) = folder();
     (folder, Store::open(&path).expect("opens"))
 }
@@ -26,7 +25,7 @@ fn fields(json: &serde_json::Value) -> Fields {
     Fields::from_json(json)
 }
 
-fn customer(id: &str, now: Millis) -> Entry {
+pub(super) fn customer(id: &str, now: Millis) -> Entry {
     let name = serde_json::json!({"name": id, "email": format!("{id}@Example.com")});
     write::create(id.into(), fields(&name), &[STRIPE], now)
 }
@@ -37,14 +36,14 @@ fn announced(entry: &mut Entry, event_id: &str, now: Millis) -> Change {
 }
 
 /// Creates a customer as the API does.
-fn create(tx: &Tx, id: &str, now: Millis) -> Result<()> {
+pub(super) fn create(tx: &Tx, id: &str, now: Millis) -> Result<()> {
     let mut entry = customer(id, now);
     let change = announced(&mut entry, &format!("event-{id}"), now);
     tx.save(&entry)?;
     tx.announce(&change)
 }
 
-fn ids(page: &Page) -> Vec<&str> {
+pub(super) fn ids(page: &Page) -> Vec<&str> {
     page.entries.iter().map(|entry| entry.customer.id.as_str()).collect()
 }
 
@@ -115,4 +114,256 @@ fn two_customers_never_share_a_link() {
     let error = store.write(|tx| tx.save(&second)).expect_err("refuses");
     assert_eq!(error.kind, Kind::Reject);
     assert_eq!(store.entry("second").expect("loads"), None);
+}
+
+#[test]
+fn an_entry_older_than_the_stored_one_is_not_saved() {
+    let (_folder, mut store) = fresh();
+    let mut old = full();
+    store.write(|tx| tx.save(&old)).expect("saves");
+    old.customer.version -= 1;
+    let error = store.write(|tx| tx.save(&old)).expect_err("refuses");
+    assert_eq!(error.kind, Kind::Retry);
+}
+
+#[test]
+fn work_that_fails_leaves_nothing_behind() {
+    let (_folder, mut store) = fresh();
+    let failed = store.write(|tx| {
+        create(tx, "a", 1)?;
+        tx.inbox_add("evt_1", 1)?;
+        Err::<(), _>(Error::reject("test", "no"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(store.counts().expect("counts"), Counts::default());
+    assert!(!store.write(|tx| tx.inbox_seen("evt_1")).expect("looks"));
+}
+
+#[test]
+fn the_inbox_commits_with_the_effects_and_is_pruned_in_steps() {
+    let (_folder, mut store) = fresh();
+    let work = |tx: &Tx| {
+        for at in 0..5 {
+            tx.inbox_add(&format!("evt_{at}"), at)?;
+        }
+        tx.inbox_add("evt_0", 99)?;
+        create(tx, "a", 1)
+    };
+    store.write(work).expect("writes");
+    assert!(store.write(|tx| tx.inbox_seen("evt_4")).expect("looks"));
+    assert!(store.entry("a").expect("loads").is_some());
+    let mut pruned = || store.write(|tx| tx.inbox_prune(4, 3)).expect("prunes");
+    assert_eq!((pruned(), pruned(), pruned()), (3, 1, 0));
+    assert!(!store.write(|tx| tx.inbox_seen("evt_3")).expect("looks"));
+    assert!(store.write(|tx| tx.inbox_seen("evt_4")).expect("looks"));
+}
+
+#[test]
+fn the_outbox_keeps_its_order_and_never_uses_a_number_twice() {
+    let (_folder, mut store) = fresh();
+    for id in ["a", "b", "c"] {
+        store.write(|tx| create(tx, id, 1)).expect("creates");
+    }
+    let rows = store.outbox_after(0, 2).expect("reads");
+    let customers: Vec<_> = rows.iter().map(|row| row.customer.as_str()).collect();
+    assert_eq!(customers, ["a", "b"]);
+    assert_eq!(rows[0].event_id, "event-a");
+    assert_eq!(Change::parse(&rows[0].line).expect("is a change").subject, "a");
+    let all: Vec<i64> =
+        store.outbox_after(0, 9).expect("reads").iter().map(|row| row.seq).collect();
+    store.write(|tx| tx.outbox_delivered(&all)).expect("empties");
+    assert_eq!(store.outbox_len().expect("counts"), 0);
+    store.write(|tx| create(tx, "d", 1)).expect("creates");
+    let next = store.outbox_after(0, 9).expect("reads");
+    assert_eq!((next.len(), next[0].seq > all[2]), (1, true));
+}
+
+#[test]
+fn a_repeat_stands_in_the_outbox_but_not_in_the_history() {
+    let (_folder, mut store) = fresh();
+    store.write(|tx| create(tx, "a", 1_000)).expect("creates");
+    let repeat = |tx: &Tx| {
+        let mut entry = tx.entry("a")?.expect("is there");
+        let envelope = Envelope { event_id: "again".into(), now: 2_000 };
+        let change = announce::again(&mut entry, envelope);
+        tx.save(&entry)?;
+        tx.announce(&change)
+    };
+    store.write(repeat).expect("repeats");
+    let edit = |tx: &Tx| {
+        let mut entry = tx.entry("a")?.expect("is there");
+        let changed = write::edit(&mut entry, &Fields::new(), 3_000);
+        let envelope = Envelope { event_id: "edit".into(), now: 3_000 };
+        let change = announce::change(&mut entry, API, &changed, envelope);
+        tx.save(&entry)?;
+        tx.announce(&change)
+    };
+    store.write(edit).expect("edits");
+    assert_eq!(store.outbox_len().expect("counts"), 3);
+    let history = store.history("a", 0, 9).expect("reads");
+    let expected = [
+        Version {
+            version: 1,
+            origin: API.into(),
+            at: 1_000,
+            changed: vec![Field::Name],
+            event_id: "event-a".into(),
+        },
+        Version {
+            version: 2,
+            origin: API.into(),
+            at: 3_000,
+            changed: vec![Field::Name, Field::Email],
+            event_id: "edit".into(),
+        },
+    ];
+    assert_eq!(history, expected);
+    assert_eq!(store.history("a", 1, 9).expect("reads"), expected[1..]);
+    assert_eq!(store.history("b", 0, 9).expect("reads"), []);
+}
+
+#[test]
+fn a_conflict_shows_both_values_until_it_is_settled() {
+    let (_folder, mut store) = fresh();
+    store.write(|tx| create(tx, "a", 1_000)).expect("creates");
+    let address = fields(&serde_json::json!({"address": {"city": "Rome"}}));
+    let conflicts = [
+        Conflict {
+            field: Field::Name,
+            ours: Some(Value::Text("a".into())),
+            ours_version: 1,
+            theirs: None,
+            theirs_at: 77,
+        },
+        Conflict {
+            field: Field::Address,
+            ours: None,
+            ours_version: 9,
+            theirs: address.get(&Field::Address).cloned(),
+            theirs_at: 78,
+        },
+    ];
+    for conflict in &conflicts {
+        store.write(|tx| tx.conflict_add("a", STRIPE, conflict, 5_000)).expect("notes");
+    }
+    let noted = store.conflicts("a").expect("reads");
+    let kept: Vec<_> = noted.iter().map(|noted| noted.conflict.clone()).collect();
+    assert_eq!(kept, conflicts);
+    assert_eq!((noted[0].ours_at, noted[1].ours_at), (Some(1_000), None));
+    assert_eq!((noted[0].noted_at, noted[0].system.as_str()), (5_000, STRIPE));
+    assert_eq!(store.counts().expect("counts").conflicts_open, 2);
+    let id = noted[0].id;
+    assert!(store.write(|tx| tx.conflict_settle(id, 6_000)).expect("settles"));
+    assert!(!store.write(|tx| tx.conflict_settle(id, 6_000)).expect("knows it is settled"));
+    assert_eq!(store.conflicts("a").expect("reads"), noted[1..]);
+}
+
+/// Stripe has it all.
+fn acknowledged(entry: &mut Entry) {
+    let sync = entry.systems.get_mut(STRIPE).expect("is there");
+    sync.external_id = Some(format!("cus_{}", entry.customer.id));
+    sync.acked = entry.customer.version;
+}
+
+#[test]
+fn what_lacks_nothing_or_failed_is_neither_due_nor_wanting() {
+    let (_folder, mut store) = fresh();
+    let after = repeat::REPEAT_AFTER_MS;
+    let work = |tx: &Tx| {
+        for (id, now) in [("late", 20), ("early", 10), ("done", 0), ("failed", 0)] {
+            let mut entry = customer(id, now);
+            match id {
+                "done" => acknowledged(&mut entry),
+                "failed" => {
+                    let sync = entry.systems.get_mut(STRIPE).expect("is there");
+                    sync.error = Some("no".into());
+                }
+                _ => {}
+            }
+            tx.save(&entry)?;
+        }
+        Ok(())
+    };
+    store.write(work).expect("saves");
+    assert_eq!(store.due(STRIPE, after + 20, 9).expect("looks"), ["early", "late"]);
+    assert_eq!(store.due(STRIPE, after + 20, 1).expect("looks"), ["early"]);
+    assert_eq!(store.due(STRIPE, after + 19, 9).expect("looks"), ["early"]);
+    assert_eq!(store.due("other", after + 20, 9).expect("looks"), [""; 0]);
+    assert_eq!(store.wanting(STRIPE, None, 9).expect("looks"), ["late", "early"]);
+    assert_eq!(store.wanting(STRIPE, Some("late"), 9).expect("looks"), ["early"]);
+    assert_eq!(store.wanting(STRIPE, Some("early"), 9).expect("looks"), [""; 0]);
+    let acknowledge = |tx: &Tx| {
+        let mut entry = tx.entry("early")?.expect("is there");
+        acknowledged(&mut entry);
+        tx.save(&entry)
+    };
+    store.write(acknowledge).expect("saves");
+    assert_eq!(store.due(STRIPE, after + 20, 9).expect("looks"), ["late"]);
+}
+
+#[test]
+fn the_counts_follow_every_change() {
+    let (_folder, mut store) = fresh();
+    let counted = |store: &Store| store.counts().expect("counts");
+    let make = |tx: &Tx| {
+        create(tx, "a", 5)?;
+        create(tx, "b", 6)?;
+        tx.note(STRIPE, "cus_9", Some("a"), "stamped, linked to nobody", 7)?;
+        tx.note(STRIPE, "cus_9", Some("a"), "stamped, linked to nobody", 8)
+    };
+    store.write(make).expect("creates");
+    let expected = Counts {
+        customers: 2,
+        pending: 2,
+        outbox: 2,
+        outbox_oldest_at: Some(5),
+        duplicates: 1,
+        ..Counts::default()
+    };
+    assert_eq!(counted(&store), expected);
+    let change = |tx: &Tx| {
+        let mut a = tx.entry("a")?.expect("is there");
+        acknowledged(&mut a);
+        tx.save(&a)?;
+        let mut b = tx.entry("b")?.expect("is there");
+        write::delete(&mut b, 9);
+        tx.save(&b)?;
+        tx.outbox_delivered(&[1, 2, 2, 77])
+    };
+    store.write(change).expect("changes");
+    let expected =
+        Counts { customers: 1, pending: 1, synced: 1, duplicates: 1, ..Counts::default() };
+    assert_eq!(counted(&store), expected);
+}
+
+#[test]
+fn an_answer_is_remembered_until_it_is_forgotten() {
+    let (_folder, mut store) = fresh();
+    let answer = Remembered {
+        fingerprint: vec![0, 1, 255],
+        status: 201,
+        headers: vec![("Location".into(), "/customers/a".into())],
+        body: b"{}".to_vec(),
+        created_at: 10,
+    };
+    assert_eq!(store.recall("key").expect("recalls"), None);
+    store.write(|tx| tx.remember("key", &answer)).expect("remembers");
+    assert_eq!(store.recall("key").expect("recalls"), Some(answer.clone()));
+    assert_eq!(store.write(|tx| tx.forget_remembered(10, 5)).expect("forgets"), 0);
+    assert_eq!(store.write(|tx| tx.forget_remembered(11, 5)).expect("forgets"), 1);
+    assert_eq!(store.recall("key").expect("recalls"), None);
+}
+
+#[test]
+fn a_reader_sees_what_others_commit_and_cannot_write() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).expect("opens");
+    let mut reader = Store::open_reader(&path).expect("opens");
+    let before = reader.data_version().expect("looks");
+    assert_eq!(reader.data_version().expect("looks"), before);
+    store.write(|tx| tx.meta_set("cluster", "abc")).expect("writes");
+    assert_ne!(reader.data_version().expect("looks"), before);
+    assert_eq!(reader.meta("cluster").expect("reads"), Some("abc".into()));
+    assert!(reader.write(|tx| tx.meta_set("cluster", "x")).is_err());
+    assert_eq!(store.meta("cluster").expect("reads"), Some("abc".into()));
 }

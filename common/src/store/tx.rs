@@ -5,7 +5,7 @@ use std::fmt;
 use rusqlite::Connection;
 
 use super::remembered::Remembered;
-use super::{conflicts, entries, meta, outbox, remembered};
+use super::{conflicts, entries, meta, outbox, remembered, search};
 use crate::error::Result;
 use crate::record::{Change, Millis};
 use crate::sync::{Conflict, Entry};
@@ -100,6 +100,12 @@ impl<'c> Tx<'c> {
     /// Customers with something pending and no error, by creation, after the one of this id.
     pub fn wanting(&self, system: &str, after: Option<&str>, max: usize) -> Result<Vec<String>> {
         entries::wanting(self.conn, system, after, max)
+    }
+
+    /// Takes at most so many changed customers into the search index. [`super::Writer`] does it
+    /// whenever nothing else is to be written; a search is right without it, only slower.
+    pub fn search_catch_up(&self, max: usize) -> Result<()> {
+        search::catch_up(self.conn, max)
     }
 
     /// Remembers the answer to an Idempotency-Key, in place of any before.

@@ -4,14 +4,16 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, channel, sync_channel,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Doing, from_sql};
-use super::{Store, Tx};
+use super::{Store, Tx, search};
 use crate::error::{Error, Kind};
 
 /// Writes that go into one commit at most.
@@ -24,6 +26,12 @@ const WRITES_WAITING_MAX: usize = 4_096;
 const HOLD_MS_MAX: u64 = 10;
 /// …for this long: twice as long as a waiting program takes to look again.
 const YIELD_MS: u64 = 2;
+/// The search index catches up when nothing was to be written for this long…
+const SEARCH_IDLE_MS: u64 = 20;
+/// …and otherwise takes a step this often, which also finds what the other program changed.
+const SEARCH_LOOK_MS: u64 = 1_000;
+/// Customers taken into the search index at once: some 10 ms, for which a write may have to wait.
+const SEARCH_ROWS: usize = 300;
 
 const OPERATION: &str = "write to the database";
 
@@ -83,6 +91,8 @@ impl Writer {
 
 fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Callback>>) {
     let mut held_since = Instant::now();
+    let mut looked = Instant::now();
+    let mut idle_ms = SEARCH_LOOK_MS;
     loop {
         let first = match waiting.try_recv() {
             Ok(job) => {
@@ -90,21 +100,45 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
                     std::thread::sleep(Duration::from_millis(YIELD_MS));
                     held_since = Instant::now();
                 }
-                job
+                Some(job)
             }
             Err(TryRecvError::Empty) => {
-                let Ok(job) = waiting.recv() else { return };
+                let job = waiting.recv_timeout(Duration::from_millis(idle_ms));
                 held_since = Instant::now();
-                job
+                match job {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
             Err(TryRecvError::Disconnected) => return,
         };
-        if write_together(&mut store.conn, first, waiting) {
-            for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                call();
+        let idle = first.is_none();
+        if let Some(first) = first {
+            idle_ms = SEARCH_IDLE_MS;
+            if write_together(&mut store.conn, first, waiting) {
+                for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                    call();
+                }
             }
         }
+        if idle || looked.elapsed() >= Duration::from_millis(SEARCH_LOOK_MS) {
+            idle_ms = if catch_up(&mut store) { YIELD_MS } else { SEARCH_LOOK_MS };
+            looked = Instant::now();
+        }
     }
+}
+
+/// Takes some changed customers into the search index. True if there were any.
+fn catch_up(store: &mut Store) -> bool {
+    let done = search::is_behind(&store.conn).and_then(|behind| {
+        if behind {
+            store.write(|tx| tx.search_catch_up(SEARCH_ROWS))?;
+        }
+        Ok(behind)
+    });
+    // Searches are right all the same, and the next look tries again.
+    done.inspect_err(|error| log::warn!("{error}")).unwrap_or(false)
 }
 
 /// One transaction for the first job and those that wait behind it. True if it was committed.
@@ -183,5 +217,156 @@ fn in_savepoint(conn: &Connection, job: Job) -> Result<Option<Answer>, Error> {
             }
             Err(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::tests::{create, folder, fresh};
+    use super::*;
+
+    /// Starts a write that holds the thread until told to go on, so that others gather behind it.
+    fn hold(writer: &Writer) -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<()>) {
+        let (go_on, told) = channel::<()>();
+        let (started, holding) = channel();
+        let writer = writer.clone();
+        let held = std::thread::spawn(move || {
+            let work = move |_: &Tx| {
+                let _ = started.send(());
+                let _ = told.recv();
+                Ok(())
+            };
+            writer.run(work).expect("holds");
+        });
+        holding.recv().expect("started");
+        (go_on, held)
+    }
+
+    #[test]
+    fn a_write_that_fails_or_panics_undoes_itself_only() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let (go_on, held) = hold(&writer);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..30)
+                .map(|n| {
+                    let writer = &writer;
+                    scope.spawn(move || {
+                        writer.run(move |tx| {
+                            create(tx, &n.to_string(), 1)?;
+                            match n % 3 {
+                                0 => Ok(n),
+                                1 => Err(Error::reject("test", "no")),
+                                _ => panic!("on purpose"),
+                            }
+                        })
+                    })
+                })
+                .collect();
+            go_on.send(()).expect("holds");
+            writers.into_iter().map(|one| one.join().expect("is answered")).collect()
+        });
+        held.join().expect("ends");
+        let reader = Store::open_reader(&path).expect("opens");
+        for (n, result) in results.into_iter().enumerate() {
+            assert_eq!(result.is_ok(), n % 3 == 0, "{n}: {result:?}");
+            let there = reader.entry(&n.to_string()).expect("loads").is_some();
+            assert_eq!(there, n % 3 == 0, "{n}");
+        }
+        let counts = reader.counts().expect("counts");
+        assert_eq!((counts.customers, counts.outbox), (10, 10));
+    }
+
+    #[test]
+    fn an_answer_comes_only_when_others_can_see_the_write() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let reader = Store::open_reader(&path).expect("opens");
+        for n in 0..50 {
+            let id = n.to_string();
+            writer.run(move |tx| create(tx, &id, 1)).expect("creates");
+            assert!(reader.entry(&n.to_string()).expect("loads").is_some());
+        }
+    }
+
+    #[test]
+    fn a_later_write_of_the_same_commit_sees_the_earlier_one() {
+        let (_folder, store) = fresh();
+        let writer = Writer::spawn(store);
+        let made = AtomicUsize::new(0);
+        let (go_on, held) = hold(&writer);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                let (writer, made) = (&writer, &made);
+                scope.spawn(move || {
+                    let work = |tx: &Tx| match tx.entry("same")? {
+                        Some(_) => Ok(0),
+                        None => create(tx, "same", 1).map(|()| 1),
+                    };
+                    made.fetch_add(writer.run(work).expect("runs"), Ordering::Relaxed);
+                });
+            }
+            go_on.send(()).expect("holds");
+        });
+        held.join().expect("ends");
+        assert_eq!(made.into_inner(), 1);
+    }
+
+    #[test]
+    fn whoever_asked_is_called_after_a_commit_and_not_before() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let reader = Store::open_reader(&path).expect("opens");
+        let (called, calls) = channel();
+        writer.on_commit(move || {
+            let _ = called.send(reader.outbox_len());
+        });
+        writer.run(|tx| create(tx, "a", 1)).expect("creates");
+        assert_eq!(calls.recv().expect("is called").expect("counts"), 1);
+    }
+
+    #[test]
+    fn the_search_index_catches_up_by_itself() {
+        let (_folder, path) = folder();
+        let mut other = Store::open(&path).expect("opens");
+        other.write(|tx| create(tx, "other's", 1)).expect("creates");
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        writer.run(|tx| create(tx, "own", 1)).expect("creates");
+        let patience = Instant::now();
+        while search::is_behind(&other.conn).expect("looks") {
+            assert!(patience.elapsed() < Duration::from_secs(60), "it never does");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_second_writer_gets_its_turn() {
+        let (_folder, path) = folder();
+        let writer = Writer::spawn(Store::open(&path).expect("opens"));
+        let mut other = Store::open(&path).expect("opens");
+        let busy = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let (writer, busy) = (&writer, &busy);
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while busy.load(Ordering::Relaxed) {
+                        let id = format!("{n}-{count}");
+                        writer.run(move |tx| create(tx, &id, 1)).expect("creates");
+                        count += 1;
+                    }
+                });
+            }
+            for n in 0..50 {
+                let added = other.write(|tx| tx.inbox_add(&n.to_string(), n));
+                if added.is_err() {
+                    busy.store(false, Ordering::Relaxed);
+                }
+                added.expect("gets its turn");
+            }
+            busy.store(false, Ordering::Relaxed);
+        });
     }
 }

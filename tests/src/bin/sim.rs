@@ -42,7 +42,10 @@ fn args() -> Args {
     while let Some(flag) = words.next() {
         let Some(value) = words.next() else { usage(&format!("{flag} needs a value")) };
         let number = || {
-            value.replace('_', "").parse().unwrap_or_else(|_| usage(&format!("{flag}: not a number")))
+            value
+                .replace('_', "")
+                .parse()
+                .unwrap_or_else(|_| usage(&format!("{flag}: not a number")))
         };
         match flag.as_str() {
             "--histories" => args.histories = number(),
@@ -154,7 +157,8 @@ fn shortest(name: &str, failures: &[Failure]) {
     by_length.sort_by_key(|failure| failure.actions);
     for failure in by_length.iter().take(200) {
         let most = best.map_or(failure.actions, |(actions, _)| actions);
-        let found = (1..most).find(|limit| run(failure.seed, &mix, Some(*limit), false).failed.is_some());
+        let found =
+            (1..most).find(|limit| run(failure.seed, &mix, Some(*limit), false).failed.is_some());
         if let Some(actions) = found {
             best = Some((actions, failure.seed));
         } else if best.is_none() {

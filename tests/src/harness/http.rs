@@ -26,7 +26,12 @@ fn agent() -> ureq::Agent {
 }
 
 /// One request; `None` when nobody answers.
-pub fn call(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Option<Reply> {
+pub fn call(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Option<Reply> {
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -12,6 +13,8 @@ pub struct Program {
     child: Child,
     stderr: Arc<Mutex<Vec<String>>>,
     stdout: Arc<Mutex<Vec<String>>>,
+    /// Set once nobody may read its stdout any more.
+    closed: Arc<AtomicBool>,
     stdin: Option<ChildStdin>,
 }
 
@@ -30,9 +33,10 @@ pub fn command(program: &str) -> Command {
     assert!(path.exists(), "{program} is not built: cargo build --release");
     let mut command = Command::new(path);
     command.env_clear();
-    command.envs(std::env::vars_os().filter(|(name, _)| {
-        ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept)
-    }));
+    command.envs(
+        std::env::vars_os()
+            .filter(|(name, _)| ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept)),
+    );
     command
 }
 
@@ -48,10 +52,45 @@ impl Program {
             .unwrap_or_default();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("start {name}: {e}"));
-        let stderr = collect(&name, child.stderr.take().expect("stderr is piped"), true);
-        let stdout = collect(&name, child.stdout.take().expect("stdout is piped"), false);
+        let closed = Arc::new(AtomicBool::new(false));
+        let stderr = collect(&name, child.stderr.take().expect("stderr is piped"), None);
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stdout = collect(&name, stdout, Some(Arc::clone(&closed)));
         let stdin = child.stdin.take();
-        Self { name, child, stderr, stdout, stdin }
+        Self { name, child, stderr, stdout, closed, stdin }
+    }
+
+    /// Starts it as one of a line: its stdin is `input`, its stdout the next one's stdin unless it
+    /// is the last.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn in_line(
+        mut command: Command,
+        input: Option<Stdio>,
+        last: bool,
+    ) -> (Self, Option<Stdio>) {
+        let name = std::path::Path::new(command.get_program())
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let input = input.unwrap_or_else(Stdio::null);
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("start {name}: {e}"));
+        let closed = Arc::new(AtomicBool::new(false));
+        let stderr = collect(&name, child.stderr.take().expect("stderr is piped"), None);
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (stdout, output) = if last {
+            (collect(&name, stdout, Some(Arc::clone(&closed))), None)
+        } else {
+            (Arc::default(), Some(Stdio::from(stdout)))
+        };
+        (Self { name, child, stderr, stdout, closed, stdin: None }, output)
+    }
+
+    /// Nobody reads its stdout any more: the next line it writes finds the pipe closed.
+    pub fn close_stdout(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     pub fn pid(&self) -> u32 {
@@ -129,19 +168,22 @@ impl Drop for Program {
     }
 }
 
+/// Reads lines until the pipe ends or `closed` is set. Without `closed` it is stderr, which is
+/// shown with a failing test.
 fn collect(
     name: &str,
     pipe: impl std::io::Read + Send + 'static,
-    show: bool,
+    closed: Option<Arc<AtomicBool>>,
 ) -> Arc<Mutex<Vec<String>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (kept, name) = (Arc::clone(&lines), name.to_owned());
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {
             let Ok(line) = line else { break };
-            if show {
-                // Captured by the test runner, shown with a failing test.
-                eprintln!("[{name}] {line}");
+            match &closed {
+                None => eprintln!("[{name}] {line}"),
+                Some(closed) if closed.load(Ordering::Relaxed) => break,
+                Some(_) => {}
             }
             kept.lock().expect("lines").push(line);
         }

@@ -186,7 +186,9 @@ impl World {
     pub fn our_writes(&self) -> Vec<Json> {
         let ours = |request: &Json| {
             request["method"] == "DELETE"
-                || request["idempotency_key"].as_str().is_some_and(|key| key.starts_with("catalog/"))
+                || request["idempotency_key"]
+                    .as_str()
+                    .is_some_and(|key| key.starts_with("catalog/"))
         };
         self.requests().into_iter().filter(ours).collect()
     }
@@ -223,10 +225,9 @@ impl World {
 fn lines(body: &Json) -> Vec<Json> {
     match body {
         Json::Null => Vec::new(),
-        Json::String(text) => text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a line of NDJSON"))
-            .collect(),
+        Json::String(text) => {
+            text.lines().map(|line| serde_json::from_str(line).expect("a line of NDJSON")).collect()
+        }
         one => vec![one.clone()],
     }
 }

@@ -378,8 +378,7 @@ impl World {
         }
         let at = self.rng.below(self.results.len().min(3));
         let again = self.rng.chance(self.mix.crash);
-        let result =
-            if again { Rc::clone(&self.results[at]) } else { self.results.remove(at) };
+        let result = if again { Rc::clone(&self.results[at]) } else { self.results.remove(at) };
         let Some(customer) = self.customer_named(&result.customer) else { return true };
         let mut entry = self.entries[customer].clone();
         let took = results::on_result(&mut entry, &result, self.now);

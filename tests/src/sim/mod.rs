@@ -216,15 +216,19 @@ impl World {
                 self.give_up(at);
                 true
             }),
-            Act::MoverCrash => any && {
-                self.log(|_| format!("the instance of c{customer} crashes"));
-                self.crash_mover(customer);
-                true
-            },
-            Act::Rebalance => any && self.two && {
-                self.rebalance(customer);
-                true
-            },
+            Act::MoverCrash => {
+                any && {
+                    self.log(|_| format!("the instance of c{customer} crashes"));
+                    self.crash_mover(customer);
+                    true
+                }
+            }
+            Act::Rebalance => {
+                any && self.two && {
+                    self.rebalance(customer);
+                    true
+                }
+            }
             Act::Wake => self.wake(),
             Act::Webhook => self.webhook(),
             Act::Hook => self.hook(),

@@ -374,7 +374,11 @@ pub fn show(step: &Step) -> String {
 fn show_answer(answer: Result<&Answer, &()>) -> String {
     match answer {
         Ok(Answer::Customer { snapshot, replayed }) => {
-            format!("{}{}", super::show_snapshot(snapshot), if *replayed { " replayed" } else { "" })
+            format!(
+                "{}{}",
+                super::show_snapshot(snapshot),
+                if *replayed { " replayed" } else { "" }
+            )
         }
         Ok(other) => format!("{other:?}"),
         Err(()) => "no answer".into(),

@@ -48,13 +48,7 @@ impl World {
     }
 
     /// A request of ours took effect at Stripe.
-    pub fn judge_effect(
-        &mut self,
-        customer: usize,
-        step: &Step,
-        effect: &Effect,
-        late: bool,
-    ) {
+    pub fn judge_effect(&mut self, customer: usize, step: &Step, effect: &Effect, late: bool) {
         let made = &self.stripe.customers[effect.object];
         let (after, order) = (made.snapshot.clone(), made.changed);
         let Some((before, authors)) = &effect.before else {
@@ -95,7 +89,8 @@ impl World {
             Author::Person(order) => {
                 let edit = self.newest_edit(customer, at, stamp.version);
                 let landed = edit.and_then(|edit| edit.landed);
-                sent.contains(&&field(at)) && landed.is_some_and(|landed| landed < order)
+                sent.contains(&&field(at))
+                    && landed.is_some_and(|landed| landed < order)
                     && before.fields.get(&field(at)) != after.fields.get(&field(at))
             }
             Author::Nobody | Author::Ours(_) => false,
@@ -203,9 +198,11 @@ impl World {
         }
         if entry.customer.deleted && !self.truth[customer].excused {
             let name = &entry.customer.id;
-            let alive = self.stripe.customers.iter().find(|made| {
-                made.made_for.as_ref() == Some(name) && !made.snapshot.deleted
-            });
+            let alive = self
+                .stripe
+                .customers
+                .iter()
+                .find(|made| made.made_for.as_ref() == Some(name) && !made.snapshot.deleted);
             if let Some(alive) = alive {
                 return Some(format!("deleted, and {} lives at Stripe", alive.snapshot.id));
             }

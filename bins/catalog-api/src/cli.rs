@@ -1,0 +1,183 @@
+//! The command line, and what it opens.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use common::cli::{Args, CommonArgs, Context, KafkaArgs, Program, ToArgs};
+use common::error::{Error, Exit, Result};
+use common::http::{Guard, Handler, Options, Server};
+use common::store::{Store, Writer, database_path};
+use common::{log, secret};
+use tokio::sync::Notify;
+
+use crate::again::Again;
+use crate::api::Api;
+use crate::metrics::ApiMetrics;
+use crate::readers::Readers;
+use crate::ready::Ready;
+use crate::relay::Relay;
+use crate::watch;
+
+pub const PROGRAM: Program =
+    Program { name: "catalog-api", from: &[], to: Some("kafka:customer_events") };
+
+const TOKEN: &str = "CATALOG_API_TOKEN";
+
+/// Requests in progress when the end is asked for may take so long.
+const FINISH_LIMIT: Duration = Duration::from_secs(10);
+
+/// Publishing what is left may take so long; the rest is published at the next start.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Be the customer catalog
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    long_about = "The customer catalog: REST on SQLite, announcing every change.",
+    after_help = "\
+Examples:
+  catalog-api                               on 127.0.0.1:8000, to kafka:customer_events
+  catalog-api --to - | jq .data.changed     no broker: changes to stdout, one a line
+  catalog-api --to - | kafka-to-stripe --from - --to - | hook-to-catalog --from -
+  curl --json '{\"name\":\"Ada\",\"email\":\"ada@example.com\"}' localhost:8000/customers
+
+Environment: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CATALOG_API_TOKEN (or CATALOG_API_TOKEN_FILE:
+with it every call needs it as Bearer token, without it only this machine may call).
+Exit codes: 0 done, 2 usage, 69 broker or database unavailable or the pipe closed, 78 bad
+configuration or credentials refused."
+)]
+pub struct Cli {
+    /// Where to listen; port 0 picks one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
+    listen: String,
+    /// The catalog's file: sqlite:///PATH or a plain path
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DATABASE_URL",
+        default_value = "sqlite:///./db.sqlite3"
+    )]
+    database: String,
+    #[command(flatten)]
+    to: ToArgs,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl Args for Cli {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+}
+
+/// Opens the catalog, serves and publishes until the end is asked for.
+pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
+    let listen = resolve(&cli.listen)?;
+    let tokens = secret::list_from_env(TOKEN)?;
+    let tokens: Vec<_> = tokens.iter().map(secret::Secret::expose).collect();
+    let guard = Guard::new(&tokens, listen, TOKEN)?;
+    let kafka = cli.kafka.options(PROGRAM.name)?;
+    let path = database_path(&cli.database)?;
+    let _lock = lock(&path)?;
+
+    let metrics = ApiMetrics::new(context.metrics.clone())?;
+    let (wake, ready) = (Arc::new(Notify::new()), Arc::new(Ready::default()));
+    let writer = Writer::spawn(Store::open(&path)?);
+    let (woken, commits) = (Arc::clone(&wake), metrics.commits.clone());
+    writer.on_commit(move || {
+        commits.inc();
+        woken.notify_one();
+    });
+    watch::start(path.clone(), Arc::clone(&wake))?;
+    let readers = Arc::new(Readers::new(path));
+    let again =
+        Again { writer: writer.clone(), readers: Arc::clone(&readers), metrics: metrics.clone() };
+    again.clone().start(Arc::clone(&ready))?;
+    let open_guard = guard.is_open();
+    let api: Arc<dyn Handler> =
+        Arc::new(Api { writer, readers, guard, metrics, ready: Arc::clone(&ready) });
+    let server = Server::start(Options { program: PROGRAM.name, listen }, &api)?;
+    if open_guard {
+        log::say(PROGRAM.name, format_args!("no {TOKEN}: only this machine may call"));
+    }
+    let to = cli.to.clone();
+    let open = Box::new(move || {
+        let (to, kafka) = (to.clone(), kafka.clone());
+        let opening: crate::relay::Opening = Box::pin(async move { to.open(&kafka).await });
+        opening
+    });
+    let relay = Relay { to: cli.to.to.clone(), open, again, wake, ready };
+    serve(server, relay, context).await
+}
+
+/// Until the end is asked for, or the server or the relay cannot go on. Then requests in progress
+/// are finished first, and what they wrote is published.
+async fn serve(server: Server, relay: Relay, context: Context) -> Result<Exit> {
+    let (drain, draining) = common::shutdown::channel();
+    let mut relaying = tokio::spawn(async move { relay.run(draining).await });
+    let mut shutdown = context.shutdown.clone();
+    let ended = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        error = server.failed() => Err(error),
+        ended = &mut relaying => {
+            stop(server).await;
+            return ended.unwrap_or_else(|error| Err(Error::retry("publish", error)))
+                .map(|()| Exit::Done);
+        }
+    };
+    stop(server).await;
+    drain.request();
+    match tokio::time::timeout(DRAIN_LIMIT, relaying).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => log::say_error(PROGRAM.name, &error),
+        Ok(Err(error)) => ::log::error!("publishing broke off: {error}"),
+        Err(_) => {
+            ::log::warn!("some changes are not published yet; they will be at the next start");
+        }
+    }
+    ended.map(|()| Exit::Done)
+}
+
+async fn stop(server: Server) {
+    let stopped = tokio::task::spawn_blocking(move || server.stop(FINISH_LIMIT)).await;
+    if !stopped.unwrap_or(false) {
+        ::log::warn!("some requests were not finished within {} s", FINISH_LIMIT.as_secs());
+    }
+}
+
+/// `localhost:8000` too. The first address counts.
+fn resolve(listen: &str) -> Result<SocketAddr> {
+    let operation = || format!("read --listen {listen}");
+    let hint = "give an address and a port, as in 127.0.0.1:8000";
+    std::net::ToSocketAddrs::to_socket_addrs(listen)
+        .map_err(|error| Error::fatal(operation(), error).hint(hint))?
+        .next()
+        .ok_or_else(|| Error::fatal(operation(), "it names no address").hint(hint))
+}
+
+/// Two relays of one outbox would publish it twice and out of order. The lock ends with the
+/// process, however it ends.
+fn lock(database: &Path) -> Result<File> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".catalog-api.lock");
+    let path = PathBuf::from(path);
+    let operation = || format!("lock {}", path.display());
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.map_err(|error| {
+        Error::fatal(operation(), error).hint("its folder must exist and be writable")
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::retry(operation(), "another catalog-api has this database open")
+                .hint("stop it, or give each its own --database"))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::retry(operation(), error)),
+    }
+}

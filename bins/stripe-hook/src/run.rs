@@ -1,0 +1,62 @@
+//! From start to end: open the output, listen, and stop when asked to or when nothing can be
+//! handed on any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::cli::{Context, unless_asked_to_end};
+use common::endpoint::Sink as _;
+use common::error::{Error, Exit, Result};
+use common::http::{Handler, Options, Server};
+use common::secret::{self, Secret};
+use tokio::runtime::Handle;
+
+use crate::args::Args;
+use crate::serve::Hook;
+
+/// Where the secret comes from.
+const SECRET: &str = "STRIPE_WEBHOOK_SECRET";
+/// Asked to end, requests in progress get this long: a little more than a delivery may take.
+const DRAIN_LIMIT: Duration = Duration::from_secs(8);
+
+pub async fn run(args: Args, context: Context) -> Result<Exit> {
+    let secrets = secrets()?;
+    let kafka = args.kafka.options(context.program)?;
+    let opened = unless_asked_to_end(&context, args.to.open(&kafka)).await?;
+    let Some(sink) = opened else { return Ok(Exit::Done) };
+    let (metrics, runtime) = (context.metrics.clone(), Handle::current());
+    let hook = Arc::new(Hook::new(args.path, secrets, sink.clone(), metrics, runtime)?);
+    let options = Options { program: context.program, listen: args.listen };
+    let handler: Arc<dyn Handler> = hook.clone();
+    let server = Server::start(options, &handler)?;
+
+    let mut shutdown = context.shutdown.clone();
+    let end = tokio::select! {
+        () = shutdown.requested() => Ok(Exit::Done),
+        error = hook.failed() => Err(error),
+        error = server.failed() => Err(error),
+    };
+    // On a thread of its own: the requests in progress need this one for their delivery reports.
+    let stopped = tokio::task::spawn_blocking(move || server.stop(DRAIN_LIMIT)).await;
+    if !stopped.unwrap_or(false) {
+        log::warn!("some requests were not answered in time; Stripe sends their events again");
+    }
+    match end {
+        Ok(exit) => sink.flush().await.map(|()| exit),
+        Err(error) => Err(error),
+    }
+}
+
+fn secrets() -> Result<Vec<Secret>> {
+    let secrets = secret::list_from_env(SECRET)?;
+    if secrets.is_empty() {
+        let cause = format!("{SECRET} is not set: nothing could be believed");
+        return Err(Error::fatal("read the webhook secret", cause).hint(format!(
+            "set {SECRET} (or {SECRET}_FILE) to the endpoint's signing secret, whsec_…"
+        )));
+    }
+    if secrets.iter().any(|secret| !secret.expose().starts_with("whsec_")) {
+        log::warn!("{SECRET} holds something that does not begin with whsec_");
+    }
+    Ok(secrets)
+}

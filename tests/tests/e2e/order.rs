@@ -1,0 +1,94 @@
+//! What others lose when things arrive late, twice or in another order.
+
+use serde_json::{Value as Json, json};
+use tests::harness::{World, broker, until};
+
+#[test]
+fn rapid_edits_end_at_the_last_and_never_flip_back() {
+    let Some(broker) = broker("rapid_edits_end_at_the_last") else { return };
+    let world = World::start(&broker, &[]);
+    let (id, remote) = world.synced(&json!({"name": "v0"}));
+    let fault = json!({"webhook": true, "reorder": 1.0, "duplicate": 0.5, "delay_ms": 300});
+    world.steer("POST", "faults", Some(&fault));
+    for n in 1..=20 {
+        // Few values that repeat: an old one must not be taken for the new.
+        let patch = json!({"name": format!("v{}", n % 3)});
+        world.api("PATCH", &format!("/customers/{id}"), Some(&patch));
+    }
+    world.stripe_until(&remote, "as edited last", |it| it["name"] == "v2");
+    world.catalog_until(&id, "synced", |it| it["sync"]["stripe"]["state"] == "synced");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let here = world.api("GET", &format!("/customers/{id}"), None).body;
+    assert_eq!(here["name"], "v2");
+    assert_eq!(here["version"], 21, "no echo of ours became a version: {here}");
+    world.stripe_until(&remote, "still as edited last", |it| it["name"] == "v2");
+}
+
+#[test]
+fn edits_of_different_fields_on_both_sides_are_both_kept() {
+    let Some(broker) = broker("edits_of_different_fields") else { return };
+    let world = World::start(&broker, &[]);
+    let (id, remote) = world.synced(&json!({"name": "Ada", "email": "ada@example.com"}));
+    let there = "email=new%40example.com";
+    world.stripe("POST", &format!("/v1/customers/{remote}"), there);
+    let patch = json!({"name": "Ada Lovelace"});
+    world.api("PATCH", &format!("/customers/{id}"), Some(&patch));
+    let both = |it: &Json| it["name"] == "Ada Lovelace" && it["email"] == "new@example.com";
+    world.catalog_until(&id, "with both edits", both);
+    world.stripe_until(&remote, "with both edits", both);
+}
+
+#[test]
+fn a_deleted_customer_stays_deleted() {
+    let Some(broker) = broker("a_deleted_customer_stays_deleted") else { return };
+    let world = World::start(&broker, &[]);
+    let (id, remote) = world.synced(&json!({"name": "Ada"}));
+    let fault = json!({"webhook": true, "delay_ms": 500, "reorder": 1.0, "duplicate": 1.0});
+    world.steer("POST", "faults", Some(&fault));
+    world.stripe("POST", &format!("/v1/customers/{remote}"), "description=late");
+    world.api("DELETE", &format!("/customers/{id}"), None);
+    world.stripe_until(&remote, "deleted", |it| it["deleted"] == true);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(world.api("GET", &format!("/customers/{id}"), None).status, 404);
+    let reply = world.api("POST", "/customers", Some(&json!({"id": id, "name": "Ada"})));
+    assert_eq!(reply.status, 409, "an id is never used twice: {reply:?}");
+    let deletes = world.requests().into_iter().filter(|it| it["method"] == "DELETE").count();
+    assert_eq!(deletes, 1, "deleted once");
+}
+
+#[test]
+fn a_poison_record_touches_only_its_own_customer() {
+    let Some(broker) = broker("a_poison_record_touches_only_its_own_customer") else { return };
+    let world = World::start(&broker, &[]);
+    let topic = world.topic("customer_events").replace("kafka:", "");
+    produce(&broker, &topic, "poison", b"{\"specversion\":\"1.0\"}");
+    let (_, remote) = world.synced(&json!({"name": "After it"}));
+    world.stripe_until(&remote, "in step", |it| it["name"] == "After it");
+    let dead = until("the poison record is dead-lettered", || {
+        consume_one(&broker, &format!("{topic}.dlq"))
+    });
+    assert_eq!(dead, b"{\"specversion\":\"1.0\"}", "untouched");
+}
+
+fn produce(broker: &str, topic: &str, key: &str, value: &[u8]) {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    let producer: BaseProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", broker).create().expect("a producer");
+    producer.send(BaseRecord::to(topic).key(key).payload(value)).expect("queued");
+    producer.flush(std::time::Duration::from_secs(20)).expect("delivered");
+}
+
+fn consume_one(broker: &str, topic: &str) -> Option<Vec<u8>> {
+    use rdkafka::Message as _;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("group.id", format!("look-{topic}"))
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    consumer.subscribe(&[topic]).expect("subscribed");
+    let message = consumer.poll(std::time::Duration::from_secs(5))?.ok()?;
+    message.payload().map(<[u8]>::to_vec)
+}
