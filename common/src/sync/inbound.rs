@@ -239,7 +239,7 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
     let Some(sync) = entry.systems.get(system) else { return Took::default() };
     // Rule 3: a late write of ours.
     if let (Seen::Event { previous, .. }, Some(stamp)) = (seen, &snapshot.stamp)
-        && let Some(before) = previous.stamp
+        && let Some(before) = stamp_before(sync, previous)
         && before > stamp.version
     {
         let late = LateWrite { from: stamp.version, to: before, fields: previous.fields.clone() };
@@ -263,28 +263,37 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
     };
     let unstamped = snapshot.stamp.is_none() && landed > 0;
     let s = if unstamped { landed } else { snapshot.stamp_version() };
+    let read = matches!(seen, Seen::Read { .. });
+    if unstamped && !read {
+        return Took::doubt(sync, None);
+    }
     let at = time_of(seen, sync.remote_at);
     if s < sync.seen || s == sync.seen && at < sync.remote_at - SAME_TIME_S {
         took.note = Some("older than what was seen");
         return took;
     }
-    let read = matches!(seen, Seen::Read { .. });
     let same_time = sync.remote_at == UNKNOWN || (at - sync.remote_at).abs() <= SAME_TIME_S;
-    if !read && unstamped && [&sync.shadow, &entry.customer.fields] == [&snapshot.fields; 2] {
-        took.note = Some("without our stamp, and nothing new");
-        return took;
-    }
     let differs = s == sync.seen && same_time && snapshot.fields != sync.shadow;
-    if !read && (unstamped || differs) {
+    if !read && differs {
         return Took::doubt(sync, None);
     }
+    let is_owed = sync.own(&Field::Stamp) > sync.acked;
     let mut took = settle(entry, system, snapshot, seen, s, now, took);
-    if read && unstamped {
+    if read && unstamped && !is_owed {
         // Somebody took the stamp off, and only with it does one know what has landed: put it back.
         let stamped = reassert(entry, system, &[Field::Stamp], now);
         took.announce = took.announce.or(stamped.announce);
     }
     took
+}
+
+/// The stamp that this write of ours replaced, as far as it can be known: a customer that we made
+/// has had one from the start, so one without it had its stamp taken off.
+fn stamp_before(sync: &SyncState, previous: &Previous) -> Option<u64> {
+    match previous.stamp? {
+        0 if sync.first.is_some() => Some(sync.seen.max(sync.acked)),
+        before => Some(before),
+    }
 }
 
 /// Rules 5 and 6: field by field, then what was seen.
