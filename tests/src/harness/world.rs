@@ -175,6 +175,12 @@ impl World {
         ask(method, &format!("{}/_sim/{path}", self.sim_url), body)
     }
 
+    /// Makes `stripe-sim` misbehave from now on.
+    pub fn fault(&self, fault: &Json) {
+        let reply = self.steer("POST", "faults", Some(fault));
+        assert!(reply.status < 300, "{fault}: {reply:?}");
+    }
+
     /// Every API request that `stripe-sim` got, oldest first.
     pub fn requests(&self) -> Vec<Json> {
         let reply = self.steer("GET", "requests", None);
