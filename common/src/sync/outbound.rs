@@ -225,7 +225,7 @@ impl Job {
         let mut names = Fnv::default();
         for field in named {
             // Writing to a hash cannot fail.
-            let _ = write!(names, "{field}\n");
+            let _ = writeln!(names, "{field}");
         }
         let subject = &self.change.subject;
         let mut key = format!("catalog/{subject}/{version}/{attempt}/{:x}", names.0);
