@@ -307,7 +307,8 @@ impl World {
     /// What has not landed by now never will.
     fn forget_requests(&mut self) {
         let now = self.now;
-        let old = |flight: &Flight| flight.answer.is_none() && now - flight.sent_at > LANDS_WITHIN_MS;
+        let old =
+            |flight: &Flight| flight.answer.is_none() && now - flight.sent_at > LANDS_WITHIN_MS;
         while let Some(at) = self.flights.iter().position(old) {
             if self.mix.lost > 0 {
                 self.lose(at);
