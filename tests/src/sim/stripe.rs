@@ -243,8 +243,9 @@ impl Stripe {
     }
 
     fn update_ours(&mut self, step: &Step, now: Millis, rng: &mut Rng) -> Option<Effect> {
-        let Step::Update { id, fields, stamp, .. } = step else { return None };
+        let Step::Update { customer, id, fields, stamp, .. } = step else { return None };
         let object = Self::index(id)?;
+        self.customers[object].snapshot.catalog_id = Some(customer.clone());
         self.writes += 1;
         let fields: Vec<_> = fields.iter().filter(|(f, _)| *f != Field::Stamp).cloned().collect();
         let before = self.customers[object].snapshot.clone();
