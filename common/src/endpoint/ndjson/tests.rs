@@ -21,7 +21,7 @@ fn show(inputs: &[Input]) -> Vec<String> {
             format!("{} {}", taken.at.offset, String::from_utf8_lossy(&taken.record.value))
         }
         Input::Bad { at, value, why } => format!("{} bad {} {why}", at.offset, value.len()),
-        Input::Revoked(_) | Input::End => "?".to_owned(),
+        Input::Revoked(_) | Input::Lost(_) | Input::End => "?".to_owned(),
     };
     inputs.iter().map(show).collect()
 }
