@@ -34,15 +34,15 @@ pub const FIRST_VERSION: u64 = 1;
 pub struct Memory {
     pub id: Option<String>,
     pub remote: Remote,
-    attempts: Attempts,
+    pub attempts: Attempts,
     /// A create of unknown fate: nothing is created before a look-up. It outlives the record that
     /// raised it, since a newer one may replace that before the look-up succeeds.
-    must_look: bool,
+    pub must_look: bool,
 }
 
 /// How many keys were used up for this version, and for this period of a create.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Attempts {
+pub struct Attempts {
     version: u64,
     period: i64,
     used: u32,
@@ -228,7 +228,7 @@ impl Job {
         let mut names = Fnv::default();
         for field in named {
             // Writing to a hash cannot fail.
-            let _ = write!(names, "{field}\n");
+            let _ = writeln!(names, "{field}");
         }
         let subject = &self.change.subject;
         let mut key = format!("catalog/{subject}/{version}/{attempt}/{:x}", names.0);

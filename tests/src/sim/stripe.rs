@@ -158,15 +158,12 @@ impl Stripe {
         }
         self.keys.retain(|(_, at, ..)| now - at < KEY_KEPT_MS);
         if let Some((_, _, first, stored)) = self.keys.iter().find(|(known, ..)| known == key) {
-            let answer = if first != step {
-                Answer::KeyReused
-            } else {
-                match stored {
-                    Stored::Answer(snapshot) => {
-                        Answer::Customer { snapshot: snapshot.clone(), replayed: true }
-                    }
-                    Stored::Error => Answer::StoredError,
+            let answer = match stored {
+                _ if first != step => Answer::KeyReused,
+                Stored::Answer(snapshot) => {
+                    Answer::Customer { snapshot: snapshot.clone(), replayed: true }
                 }
+                Stored::Error => Answer::StoredError,
             };
             return (Ok(answer), None);
         }

@@ -126,7 +126,7 @@ impl World {
         if origin != STRIPE {
             return;
         }
-        for at in 0..FIELDS {
+        for (at, author) in authors.into_iter().enumerate() {
             if !taken.contains(&field(at)) {
                 continue;
             }
@@ -135,7 +135,7 @@ impl World {
                 continue;
             }
             let name = field(at);
-            match authors[at] {
+            match author {
                 Author::Nobody | Author::Ours(_) => {
                     self.fail(|| format!("{name} of c{customer}: our own value taken for theirs"));
                 }
