@@ -267,12 +267,13 @@ impl Relay {
         loop {
             tokio::time::sleep(ASK_BROKER_EVERY).await;
             let (asked, name) = (sink.clone(), self.to.to_string());
+            // Loaded before it is asked: what is delivered in between must not look like a loss.
+            let before = Known::load(&self.again.readers, &name).ok().flatten();
             match blocking("ask the broker", move || Known::ask(&asked)).await {
                 Ok(now) => {
                     if self.ready.works() {
                         log::info!("{name} answers again");
                     }
-                    let before = Known::load(&self.again.readers, &name).ok().flatten();
                     if let Some(why) = before.and_then(|before| before.lost(&now)) {
                         return Error::retry(format!("publish to {name}"), why);
                     }

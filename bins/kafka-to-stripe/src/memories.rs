@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn a_new_assignment_forgets() {
         let memories = Memories::default();
-        let memory = Memory { id: Some("cus_1".into()), ..Memory::default() };
+        let mut memory = Memory::default();
+        memory.id = Some("cus_1".into());
         memories.keep("a", at(1), memory.clone());
         assert_eq!(memories.recall("a", at(1)), memory);
         assert_eq!(memories.recall("a", at(2)), Memory::default());

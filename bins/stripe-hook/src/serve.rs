@@ -104,7 +104,9 @@ impl Hook {
             let said = format!("refused a webhook: {} (request {})", problem.detail, request.id);
             if self.is_to_be_said() { log::warn!("{said}") } else { log::debug!("{said}") }
         })?;
-        let send = tokio::time::timeout(DELIVERY_WAIT, self.sink.send(webhook.record));
+        // Within the runtime: a timer can be made only there.
+        let send =
+            async { tokio::time::timeout(DELIVERY_WAIT, self.sink.send(webhook.record)).await };
         let sent = self.runtime.block_on(send).unwrap_or_else(|_| {
             let name = self.sink.name();
             Err(Error::retry(format!("write to {name}"), "no delivery report in time"))
@@ -142,12 +144,12 @@ impl Hook {
             .header("Retry-After", RETRY_AFTER_S.to_string())
     }
 
-    fn ready(&self) -> Answer {
+    fn ready(&self) -> Response {
         match self.is_ready() {
-            Ok(()) => Ok(Response::text(200, "ready\n")),
+            Ok(()) => Response::text(200, "ready\n"),
             Err(why) => {
                 log::debug!("not ready: {why}");
-                Ok(Response::text(503, "not ready: records cannot be handed on\n"))
+                Response::text(503, "not ready: records cannot be handed on\n")
             }
         }
     }
@@ -163,7 +165,10 @@ impl Hook {
             return answer.clone();
         }
         let answer = match &self.sink {
-            AnySink::Kafka(sink) => sink.cluster().map(|_| ()).map_err(|error| error.to_string()),
+            AnySink::Kafka(sink) => {
+                let asked = sink.cluster().and_then(|cluster| cluster.id());
+                asked.map(|_| ()).map_err(|error| error.to_string())
+            }
             AnySink::Pipe(_) | AnySink::Memory(_) => Ok(()),
         };
         health.asked = Some((Instant::now(), answer.clone()));
@@ -198,16 +203,16 @@ impl Handler for Hook {
                 | Method::Other => Err(Problem::method_not_allowed(&["POST"])),
             };
         }
-        let answer: fn(&Self) -> Answer = match request.path.as_str() {
-            "/healthz" => |_| Ok(Response::text(200, "ok\n")),
+        let answer: fn(&Self) -> Response = match request.path.as_str() {
+            "/healthz" => |_| Response::text(200, "ok\n"),
             "/readyz" => Self::ready,
             "/metrics" => {
-                |hook| Ok(Response::bytes(200, metrics::CONTENT_TYPE, hook.metrics.render().into()))
+                |hook| Response::bytes(200, metrics::CONTENT_TYPE, hook.metrics.render().into())
             }
             _ => return Err(Problem::not_found("nothing is here")),
         };
         match request.method {
-            Method::Get => answer(self),
+            Method::Get => Ok(answer(self)),
             Method::Post
             | Method::Put
             | Method::Patch

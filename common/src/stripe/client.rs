@@ -114,13 +114,13 @@ impl Client {
 
     /// Creates a customer. The same key and params give the same customer for a day.
     pub fn create(&self, params: &Params, key: &str) -> Result<Reply, CallError> {
-        self.post("create customer at Stripe".into(), "/v1/customers", params, key)
+        self.post("create customer at Stripe", "/v1/customers", params, key)
     }
 
     pub fn update(&self, id: &str, params: &Params, key: &str) -> Result<Reply, CallError> {
         let operation = format!("update customer {id} at Stripe");
         let path = customer_path(&operation, id)?;
-        self.post(operation, &path, params, key)
+        self.post(&operation, &path, params, key)
     }
 
     /// The customer as it is now; of a deleted one, a stub that says so.
@@ -173,7 +173,7 @@ impl Client {
 
     fn post(
         &self,
-        operation: String,
+        operation: &str,
         path: &str,
         params: &Params,
         key: &str,
@@ -186,8 +186,8 @@ impl Client {
             .header("idempotency-key", key)
             .header("content-type", "application/x-www-form-urlencoded")
             .send(form::encode(params));
-        let response = sent.map_err(|error| unanswered(&operation, &error))?;
-        Reply::read(&operation, self.key.name(), response)
+        let response = sent.map_err(|error| unanswered(operation, &error))?;
+        Reply::read(operation, self.key.name(), response)
     }
 
     fn get(&self, operation: &str, path: &str) -> Result<Response<Body>, CallError> {

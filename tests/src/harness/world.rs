@@ -136,6 +136,18 @@ impl World {
         self.tail = Some(Program::start(tail));
     }
 
+    /// As a supervisor does: starts a mover again that ended with 69, and with nothing else.
+    pub fn supervise(&mut self) {
+        if let Some(status) = self.outward.as_mut().and_then(Program::ended) {
+            assert_eq!(status.code(), Some(69), "kafka-to-stripe");
+            self.start_outward();
+        }
+        if let Some(status) = self.inward.as_mut().and_then(Program::ended) {
+            assert_eq!(status.code(), Some(69), "hook-to-catalog");
+            self.start_inward();
+        }
+    }
+
     /// Waits until both servers say that they work.
     pub fn ready(&self) {
         for address in [&self.api_address, &self.hook_address] {
@@ -173,6 +185,12 @@ impl World {
     /// A call that steers `stripe-sim`.
     pub fn steer(&self, method: &str, path: &str, body: Option<&Json>) -> Reply {
         ask(method, &format!("{}/_sim/{path}", self.sim_url), body)
+    }
+
+    /// Makes `stripe-sim` misbehave from now on.
+    pub fn fault(&self, fault: &Json) {
+        let reply = self.steer("POST", "faults", Some(fault));
+        assert!(reply.status < 300, "{fault}: {reply:?}");
     }
 
     /// Every API request that `stripe-sim` got, oldest first.

@@ -8,8 +8,9 @@ fn rapid_edits_end_at_the_last_and_never_flip_back() {
     let Some(broker) = broker("rapid_edits_end_at_the_last") else { return };
     let world = World::start(&broker, &[]);
     let (id, remote) = world.synced(&json!({"name": "v0"}));
-    let fault = json!({"webhook": true, "reorder": 1.0, "duplicate": 0.5, "delay_ms": 300});
-    world.steer("POST", "faults", Some(&fault));
+    let fault =
+        json!({"webhooks": {"reorder": 1.0, "duplicate": 0.5, "delay": 1.0, "delay_ms": 300}});
+    world.fault(&fault);
     for n in 1..=20 {
         // Few values that repeat: an old one must not be taken for the new.
         let patch = json!({"name": format!("v{}", n % 3)});
@@ -43,8 +44,9 @@ fn a_deleted_customer_stays_deleted() {
     let Some(broker) = broker("a_deleted_customer_stays_deleted") else { return };
     let world = World::start(&broker, &[]);
     let (id, remote) = world.synced(&json!({"name": "Ada"}));
-    let fault = json!({"webhook": true, "delay_ms": 500, "reorder": 1.0, "duplicate": 1.0});
-    world.steer("POST", "faults", Some(&fault));
+    let fault =
+        json!({"webhooks": {"reorder": 1.0, "duplicate": 1.0, "delay": 1.0, "delay_ms": 500}});
+    world.fault(&fault);
     world.stripe("POST", &format!("/v1/customers/{remote}"), "description=late");
     world.api("DELETE", &format!("/customers/{id}"), None);
     world.stripe_until(&remote, "deleted", |it| it["deleted"] == true);
@@ -79,16 +81,21 @@ fn produce(broker: &str, topic: &str, key: &str, value: &[u8]) {
 }
 
 fn consume_one(broker: &str, topic: &str) -> Option<Vec<u8>> {
-    use rdkafka::Message as _;
     use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::{Message as _, Offset, TopicPartitionList};
+    let wait = std::time::Duration::from_secs(5);
     let consumer: BaseConsumer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", broker)
-        .set("group.id", format!("look-{topic}"))
-        .set("auto.offset.reset", "earliest")
+        .set("group.id", "nobody")
         .set("enable.auto.commit", "false")
         .create()
         .expect("a consumer");
-    consumer.subscribe(&[topic]).expect("subscribed");
-    let message = consumer.poll(std::time::Duration::from_secs(5))?.ok()?;
+    let metadata = consumer.fetch_metadata(Some(topic), wait).ok()?;
+    let mut all = TopicPartitionList::new();
+    for partition in metadata.topics().first()?.partitions() {
+        all.add_partition_offset(topic, partition.id(), Offset::Beginning).ok()?;
+    }
+    consumer.assign(&all).ok()?;
+    let message = consumer.poll(wait)?.ok()?;
     message.payload().map(<[u8]>::to_vec)
 }

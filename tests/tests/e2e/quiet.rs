@@ -16,6 +16,8 @@ fn calm_down(world: &World) {
     std::thread::sleep(std::time::Duration::from_millis(500));
 }
 
+const CUSTOMERS: usize = 20;
+
 fn programs_requests(world: &World) -> Vec<Json> {
     let is_poll = |it: &Json| it["path"] == "/v1/events";
     let persons =
@@ -29,10 +31,7 @@ fn as_many_edits_as_writes_and_no_echo_though_webhooks_come_twice_and_shuffled()
     let name = "as_many_edits_as_writes";
     let Some(broker) = broker(name) else { return };
     let world = World::start(&broker, &[]);
-    let fault = json!({"webhook": true, "duplicate": 1.0, "reorder": 1.0});
-    let reply = world.steer("POST", "faults", Some(&fault));
-    assert!(reply.status < 300, "{reply:?}");
-    const CUSTOMERS: usize = 20;
+    world.fault(&json!({"webhooks": {"duplicate": 1.0, "reorder": 1.0}}));
     let mut ids = Vec::new();
     for n in 0..CUSTOMERS {
         let body = json!({"name": format!("Customer {n}"), "email": format!("c{n}@example.com")});

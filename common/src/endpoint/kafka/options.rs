@@ -104,7 +104,9 @@ impl KafkaOptions {
             .set("enable.auto.offset.store", "false")
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", COMMIT_INTERVAL_MS.to_string())
-            .set("enable.partition.eof", "true")
+            // An end is of interest only to whoever waits for it: with several topics the broker
+            // has to be asked which of them ended, behind a fetch that waits for a second.
+            .set("enable.partition.eof", (options.exit_at_end || options.read_ahead).to_string())
             .set("queued.max.messages.kbytes", PREFETCH_KIB_MAX.to_string())
             .set("max.partition.fetch.bytes", RECORD_BYTES_MAX.to_string())
             .set("fetch.max.bytes", (PREFETCH_KIB_MAX * 1024).to_string())
