@@ -57,7 +57,8 @@ fn others_may_reach_it_only_with_a_token() {
 
 #[test]
 fn without_a_token_it_says_who_may_call() {
-    let (api, url) = start(&Place::new());
+    let place = Place::new();
+    let (api, url) = start(&place);
     assert_eq!(ask("GET", &format!("{url}/customers"), None).body, json!([]));
     let said = api.stderr().join("\n");
     assert!(said.contains("CATALOG_API_TOKEN") && said.contains("only this machine"), "{said}");
@@ -65,7 +66,8 @@ fn without_a_token_it_says_who_may_call() {
 
 #[test]
 fn a_body_that_is_no_json_is_told_where() {
-    let (_api, url) = start(&Place::new());
+    let place = Place::new();
+    let (_api, url) = start(&place);
     let url = format!("{url}/customers");
     for (body, place) in
         [("{\"name\": \"Ada\",}", "column 16"), ("{\"name\": ", "column"), ("", "")]
@@ -81,7 +83,8 @@ fn a_body_that_is_no_json_is_told_where() {
 
 #[test]
 fn each_bad_field_is_named_at_once() {
-    let (api, url) = start(&Place::new());
+    let place = Place::new();
+    let (api, url) = start(&place);
     let url = format!("{url}/customers");
     let body = json!({
         "id": "cus_mine",
@@ -109,7 +112,8 @@ fn each_bad_field_is_named_at_once() {
 
 #[test]
 fn what_is_not_there_or_was_lost_has_its_own_status() {
-    let (_api, url) = start(&Place::new());
+    let place = Place::new();
+    let (_api, url) = start(&place);
     let customers = format!("{url}/customers");
     assert_eq!(ask("POST", &customers, Some(&json!({"id": "a", "name": "Ada"}))).status, 201);
     problem(&ask("POST", &customers, Some(&json!({"id": "a", "name": "Eve"}))), 409);
@@ -134,7 +138,8 @@ fn what_is_not_there_or_was_lost_has_its_own_status() {
 
 #[test]
 fn the_same_key_gives_the_same_answer_and_another_body_is_refused() {
-    let (api, url) = start(&Place::new());
+    let place = Place::new();
+    let (api, url) = start(&place);
     let url = format!("{url}/customers");
     let keyed = |body: &Json| {
         let headers = [("content-type", "application/json"), ("idempotency-key", "k1")];

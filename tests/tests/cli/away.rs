@@ -16,7 +16,8 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 #[test]
 fn a_mover_that_waits_for_the_broker_ends_when_told_to() {
     for program in ["kafka-to-stripe", "hook-to-catalog"] {
-        let mut mover = Place::new().start(program, &["--metrics", "127.0.0.1:0"]);
+        let place = Place::new();
+        let mut mover = place.start(program, &["--metrics", "127.0.0.1:0"]);
         let metrics = until("it has begun", || {
             let lines = mover.stderr();
             lines.iter().find_map(|it| Some(it.split_once("metrics on ")?.1.to_owned()))
@@ -54,7 +55,8 @@ fn the_api_takes_changes_says_that_they_wait_and_loses_none() {
 
 #[test]
 fn the_api_ends_when_told_to_though_changes_wait() {
-    let mut api = Place::new().start("catalog-api", &["--listen", "127.0.0.1:0"]);
+    let place = Place::new();
+    let mut api = place.start("catalog-api", &["--listen", "127.0.0.1:0"]);
     let url = format!("http://{}/customers", api.address());
     assert_eq!(ask("POST", &url, Some(&json!({"name": "Ada"}))).status, 201);
     api.terminate();
@@ -63,7 +65,8 @@ fn the_api_ends_when_told_to_though_changes_wait() {
 
 #[test]
 fn a_webhook_is_answered_503_so_that_stripe_sends_it_again() {
-    let mut hook = Place::new().start("stripe-hook", &["--listen", "127.0.0.1:0"]);
+    let place = Place::new();
+    let mut hook = place.start("stripe-hook", &["--listen", "127.0.0.1:0"]);
     let base = format!("http://{}", hook.address());
     let body = json!({"id": "evt_1", "object": "event", "type": "customer.updated",
         "created": 1_700_000_000, "data": {"object": {"id": "cus_1", "object": "customer"}}});
