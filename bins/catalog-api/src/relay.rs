@@ -1,7 +1,7 @@
 //! Publishes the outbox in order, many records in flight, and deletes a row only when its record is
 //! durable where it went. A broker that is away costs nothing but time: rows stay, the API goes on.
 //!
-//! It never changes a record, and never lets a later one overtake an earlier one: when the sink
+//! It never changes a record, but marks those that may have been published before, and never lets a later one overtake an earlier one: when the sink
 //! gives up, it starts anew from the oldest row that is left.
 
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::endpoint::{AnySink, Delivered, Delivery, Record, Sink as _, Spec, closed};
 use common::error::{Error, Kind, Result};
 use common::shutdown::Shutdown;
+use common::sync::announce;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -108,9 +109,12 @@ impl Relay {
         stop: &Shutdown,
     ) -> Result<()> {
         let mut last = 0;
+        // What is there at the start may have been published before, and come after newer ones.
+        let mut is_new = false;
         loop {
             let rows = self.again.readers.read(|store| store.outbox_after(last, ROWS_AT_ONCE))?;
             if rows.is_empty() {
+                is_new = true;
                 if stop.is_requested() {
                     return Ok(());
                 }
@@ -118,8 +122,8 @@ impl Relay {
             }
             for row in rows {
                 last = row.seq;
-                let record =
-                    Record { key: Some(row.customer), value: row.line, headers: Vec::new() };
+                let value = if is_new { row.line } else { announce::maybe_before_line(row.line) };
+                let record = Record { key: Some(row.customer), value, headers: Vec::new() };
                 let delivery = self.hand_over(sink, record, &row.event_id).await?;
                 if hand.send(Handed { seq: last, delivery }).await.is_err() {
                     return Ok(());

@@ -56,7 +56,7 @@ pub struct Cli {
     database: String,
     /// Where Stripe's API is
     #[arg(long, value_name = "URL", env = "STRIPE_API_BASE", default_value = API_BASE)]
-    stripe_api_base: String,
+    api_base: String,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -74,7 +74,7 @@ impl Args for Cli {
 /// Opens the topics and the catalog and runs until the input ends or the end is asked for.
 pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let store = Store::open(&database_path(&cli.database)?)?;
-    let ask = ask(&cli.stripe_api_base)?;
+    let ask = ask(&cli.api_base)?;
     if ask.is_none() {
         log::say(
             PROGRAM.name,

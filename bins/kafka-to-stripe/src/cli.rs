@@ -50,7 +50,7 @@ pub struct Cli {
     rate: Option<f64>,
     /// Where Stripe's API is
     #[arg(long, value_name = "URL", env = "STRIPE_API_BASE", default_value = API_BASE)]
-    stripe_api_base: String,
+    api_base: String,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -81,7 +81,7 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     })?;
     let key = StripeKey::new(key.expose(), name)?;
     let rate = Arc::new(Rate::new(Limits::new(&key, cli.rate)));
-    let client = Client::new(&cli.stripe_api_base, key, PROGRAM.name)?;
+    let client = Client::new(&cli.api_base, key, PROGRAM.name)?;
     let edge = Arc::new(Edge::new(client, rate));
     let kafka = cli.kafka.options(PROGRAM.name)?;
     let counters = Counters::new(&context.metrics)?;
@@ -92,7 +92,7 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let Some((source, sink)) = common::cli::unless_asked_to_end(&context, opened).await? else {
         return Ok(Exit::Done);
     };
-    log::say(PROGRAM.name, format_args!("Stripe is {}", cli.stripe_api_base));
+    log::say(PROGRAM.name, format_args!("Stripe is {}", cli.api_base));
     let mover =
         Mover { edge: Arc::clone(&edge), lease: source.lease(), memories: Memories::default() };
     let policy = Policy {

@@ -57,9 +57,9 @@ impl Edge {
                 let params = mapping::create_params(customer, fields, without, stamp);
                 self.answer(self.client.create(&params, key))
             }
-            Step::Update { id, fields, stamp, key } => {
+            Step::Update { customer, id, fields, stamp, key } => {
                 let pairs = fields.iter().map(|(field, value)| (field, value.as_ref()));
-                let params = mapping::update_params(pairs, stamp);
+                let params = mapping::update_params(customer, pairs, stamp);
                 self.answer(self.client.update(id, &params, key))
             }
             Step::Read { id } => self.answer(self.client.retrieve(id)),

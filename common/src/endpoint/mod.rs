@@ -61,6 +61,8 @@ pub enum Input {
     },
     /// These partitions went to another instance: forget what waits, send nothing more for them.
     Revoked(Vec<(u16, i32)>),
+    /// Nothing more will come from here, but would after a new start of the program.
+    Lost(Error),
     /// Nothing more will come (end of stdin; end of the topic with `--exit-at-end`).
     End,
 }

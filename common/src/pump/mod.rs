@@ -225,6 +225,7 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
                 self.tasks.spawn(async move { worker.bury(letter).await });
             }
             Input::Revoked(partitions) => self.on_revoked(&partitions),
+            Input::Lost(error) => self.end(Ending::Fatal(error)),
             Input::End => {
                 self.reading = false;
                 self.ending.get_or_insert(Ending::End);

@@ -27,8 +27,10 @@ pub fn create_params(
 }
 
 /// The body that brings these fields to a customer that is there, and the stamp with them.
-/// No value clears a field. The stamp, being no field, goes out even if nothing else does.
+/// No value clears a field. The link and the stamp, being no fields, go out even if nothing else
+/// does: the link too, since people copy metadata from one customer to another.
 pub fn update_params<'a>(
+    customer_id: &str,
     pending: impl IntoIterator<Item = (&'a Field, Option<&'a Value>)>,
     stamp: &Stamp,
 ) -> Params {
@@ -36,6 +38,7 @@ pub fn update_params<'a>(
     for (field, value) in pending {
         push(&mut params, field, value);
     }
+    params.push((metadata(CATALOG_ID), customer_id.to_owned()));
     params.push((metadata(CATALOG_VERSION), stamp.to_string()));
     params
 }
@@ -120,8 +123,15 @@ mod tests {
     #[test]
     fn an_update_clears_what_has_no_value_and_always_brings_the_stamp() {
         let pending = [Field::Email, Field::Address, Field::Metadata("k".into()), Field::Stamp];
-        let params = update_params(pending.iter().map(|field| (field, None)), &stamp("7"));
-        let expected = ["email=", "address=", "metadata[k]=", "metadata[catalog_version]=7"];
+        let pending = pending.iter().map(|field| (field, None));
+        let params = update_params("cust_42", pending, &stamp("7"));
+        let expected = [
+            "email=",
+            "address=",
+            "metadata[k]=",
+            "metadata[catalog_id]=cust_42",
+            "metadata[catalog_version]=7",
+        ];
         assert_eq!(lines(&params), expected);
     }
 

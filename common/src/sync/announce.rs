@@ -43,6 +43,18 @@ pub fn maybe_before(change: &mut Change) {
     }
 }
 
+/// The same for a change as it stands in the outbox.
+pub fn maybe_before_line(line: Vec<u8>) -> Vec<u8> {
+    match Change::parse(&line) {
+        Ok(mut change) => {
+            maybe_before(&mut change);
+            change.to_line()
+        }
+        // Whoever reads it says what is wrong with it.
+        Err(_unreadable) => line,
+    }
+}
+
 fn build(
     entry: &Entry,
     origin: &str,

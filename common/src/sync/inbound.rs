@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Conflict, Entry, Refusal, SyncState};
+use super::state::{Conflict, Entry, Refusal, SyncState, stamp_for};
 use super::write;
 use crate::record::{Customer, Field, Millis, Previous, Seconds, Snapshot, Stamp};
 
@@ -50,6 +50,7 @@ impl Doubt {
                 from: one.from.min(two.from),
                 to: one.to.max(two.to),
                 fields: one.fields.into_iter().chain(two.fields).collect(),
+                certain: one.certain || two.certain,
             }),
             (one, two) => one.or(two),
         };
@@ -66,6 +67,8 @@ pub struct LateWrite {
     pub to: u64,
     /// The fields it changed.
     pub fields: Vec<Field>,
+    /// The event said so. Otherwise it is a guess, which counts if the stamp is found to be low.
+    pub certain: bool,
 }
 
 /// What a snapshot or a result did, and what the edge has to do now.
@@ -237,35 +240,59 @@ fn alive_though_deleted(entry: &mut Entry, system: &str, now: Millis) -> Took {
 /// Rules 3 to 6 for a live snapshot of a live customer.
 fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: Millis) -> Took {
     let Some(sync) = entry.systems.get(system) else { return Took::default() };
+    let stamp = stamp_for(snapshot, &entry.customer.id);
     // Rule 3: a late write of ours.
-    if let (Seen::Event { previous, .. }, Some(stamp)) = (seen, &snapshot.stamp)
+    if let (Seen::Event { previous, .. }, Some(stamp)) = (seen, stamp)
         && let Some(before) = stamp_before(sync, previous)
         && before > stamp.version
     {
-        let late = LateWrite { from: stamp.version, to: before, fields: previous.fields.clone() };
+        let late = LateWrite {
+            from: stamp.version,
+            to: before,
+            fields: previous.fields.clone(),
+            certain: previous.stamp == Some(before),
+        };
         return Took::doubt(sync, Some(late));
     }
     if let Seen::Read { doubt, .. } = seen
         && doubt.observed != sync.observed
     {
         // Something came in while Stripe was asked, and nobody knows which is newer: ask again.
-        return Took::doubt(sync, doubt.late.clone());
+        let mut took = Took::doubt(sync, doubt.late.clone());
+        took.doubt =
+            took.doubt.map(|again| Doubt { landed: again.landed.max(doubt.landed), ..again });
+        return took;
     }
     let mut took = Took::default();
-    if let Seen::Read { doubt: Doubt { late: Some(late), .. }, .. } = seen {
-        took = reassert_overwritten(entry, system, snapshot, late, now);
+    if let Seen::Read { doubt, .. } = seen {
+        let found_low = stamp.filter(|stamp| stamp.version < sync.seen).map(|stamp| LateWrite {
+            from: stamp.version,
+            to: sync.seen,
+            fields: Vec::new(),
+            certain: true,
+        });
+        if let Some(late) = doubt.late.clone().or(found_low) {
+            took = reassert_overwritten(entry, system, snapshot, &late, now);
+        }
     }
     let Some(sync) = entry.systems.get(system) else { return took };
     // Rule 4: stale, or in doubt.
     let landed = match seen {
         Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
+        // An event may say that the stamp was taken off, and which one.
+        Seen::Event { previous, .. } if snapshot.stamp.is_none() => {
+            sync.seen.max(sync.acked).max(previous.stamp.unwrap_or(0))
+        }
         Seen::Event { .. } | Seen::Listing => sync.seen.max(sync.acked),
     };
-    let unstamped = snapshot.stamp.is_none() && landed > 0;
-    let s = if unstamped { landed } else { snapshot.stamp_version() };
+    let copied = snapshot.stamp.is_some() && stamp.is_none();
+    let unstamped = stamp.is_none() && (landed > 0 || copied);
+    let s = if unstamped { landed } else { stamp.map_or(0, |stamp| stamp.version) };
     let read = matches!(seen, Seen::Read { .. });
     if unstamped && !read {
-        return Took::doubt(sync, None);
+        let mut took = Took::doubt(sync, None);
+        took.doubt = took.doubt.map(|doubt| Doubt { landed, ..doubt });
+        return took;
     }
     let at = time_of(seen, sync.remote_at);
     if s < sync.seen || s == sync.seen && at < sync.remote_at - SAME_TIME_S {
@@ -280,18 +307,19 @@ fn live(entry: &mut Entry, system: &str, snapshot: &Snapshot, seen: &Seen, now: 
     let is_owed = sync.own(&Field::Stamp) > sync.acked;
     let mut took = settle(entry, system, snapshot, seen, s, now, took);
     if read && unstamped && !is_owed {
-        // Somebody took the stamp off, and only with it does one know what has landed: put it back.
+        // Somebody took the stamp off, or copied another customer's over it. Only with it does one
+        // know what has landed: put it back.
         let stamped = reassert(entry, system, &[Field::Stamp], now);
         took.announce = took.announce.or(stamped.announce);
     }
     took
 }
 
-/// The stamp that this write of ours replaced, as far as it can be known: a customer that we made
-/// has had one from the start, so one without it had its stamp taken off.
+/// The stamp that this write of ours replaced, as far as it can be known: where there was none, it
+/// may have been taken off, and any stamp seen before may have been there.
 fn stamp_before(sync: &SyncState, previous: &Previous) -> Option<u64> {
     match previous.stamp? {
-        0 if sync.first.is_some() => Some(sync.seen.max(sync.acked)),
+        0 => Some(sync.seen),
         before => Some(before),
     }
 }
@@ -311,7 +339,8 @@ fn settle(
     {
         let Some(sync) = entry.systems.get_mut(system) else { return took };
         at = time_of(seen, sync.remote_at);
-        mark_refused_by_stamp(sync, snapshot.stamp.as_ref());
+        let stamp = stamp_for(snapshot, &entry.customer.id);
+        mark_refused_by_stamp(sync, stamp);
         for field in entry.customer.fields.differing(&snapshot.fields) {
             let foreign = matches!(seen, Seen::Event { previous, .. }
                 if previous.is_foreign_edit_of(&field));
@@ -319,7 +348,7 @@ fn settle(
             let own = sync.own(&field);
             if sync.refused.contains_key(&field) && own <= s {
                 // Without a stamp nobody knows whether it came after our try.
-                if foreign && (snapshot.stamp.is_some() || sync.seen == 0) {
+                if foreign && (stamp.is_some() || sync.seen == 0) {
                     taken.push(field);
                 }
             } else if own > s {
@@ -397,7 +426,9 @@ fn reassert_overwritten(
             late.from < own && own <= late.to || late.fields.contains(field)
         })
         .collect();
-    if fields.is_empty() && snapshot.stamp_version() >= late.to {
+    let stamp = stamp_for(snapshot, &entry.customer.id);
+    let overtaken = stamp.is_some_and(|stamp| stamp.version >= late.to);
+    if overtaken && (fields.is_empty() || !late.certain) {
         return Took::nothing("a late write of ours was overtaken again");
     }
     let fields: Vec<Field> = fields.into_iter().chain([Field::Stamp]).collect();

@@ -14,5 +14,8 @@ pub mod results;
 pub mod state;
 pub mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use inbound::{Doubt, Seen, Took};
 pub use state::{Conflict, Entry, Refusal, SyncState};

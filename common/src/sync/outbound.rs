@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::state::stamp_for;
 use crate::clock;
 use crate::record::{
     Change, Field, Fields, Millis, Outcome, Pending, STRIPE, Snapshot, Stamp, SyncResult,
@@ -33,15 +34,15 @@ pub const FIRST_VERSION: u64 = 1;
 pub struct Memory {
     pub id: Option<String>,
     pub remote: Remote,
-    attempts: Attempts,
+    pub attempts: Attempts,
     /// A create of unknown fate: nothing is created before a look-up. It outlives the record that
     /// raised it, since a newer one may replace that before the look-up succeeds.
-    must_look: bool,
+    pub must_look: bool,
 }
 
 /// How many keys were used up for this version, and for this period of a create.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Attempts {
+pub struct Attempts {
     version: u64,
     period: i64,
     used: u32,
@@ -97,7 +98,9 @@ pub enum Step {
         stamp: Stamp,
         key: String,
     },
+    /// Brings fields and the stamp; and the link, which somebody may have copied something over.
     Update {
+        customer: String,
         id: String,
         fields: Vec<(Field, Option<Value>)>,
         stamp: Stamp,
@@ -342,7 +345,13 @@ fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis)
     refused.dedup();
     let version = job.change.data.version;
     let key = job.key(version, 0, memory, fields.iter().map(|(field, _)| field).chain(&refused));
-    Step::Update { id: id.to_owned(), fields, stamp: Stamp { version, refused }, key }
+    Step::Update {
+        customer: job.change.subject.clone(),
+        id: id.to_owned(),
+        fields,
+        stamp: Stamp { version, refused },
+        key,
+    }
 }
 
 fn refused_earlier(pending: &Pending, stamp: &Stamp) -> Vec<Field> {
@@ -523,7 +532,8 @@ fn on_read(
             memory.remote = if snapshot.deleted {
                 Remote::Gone
             } else {
-                Remote::Live(snapshot.stamp.unwrap_or_default())
+                let stamp = stamp_for(&snapshot, &job.change.subject);
+                Remote::Live(stamp.cloned().unwrap_or_default())
             };
             None
         }

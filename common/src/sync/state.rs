@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::{Customer, Field, Fields, Millis, Pending, Seconds, Value};
+use crate::record::{Customer, Field, Fields, Millis, Pending, Seconds, Snapshot, Stamp, Value};
 
 /// A customer (perhaps a tombstone) and its state per system.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,6 +64,13 @@ pub struct Conflict {
     /// Their value, which ours will land on top of, and when it was made by their clock.
     pub theirs: Option<Value>,
     pub theirs_at: Seconds,
+}
+
+/// The stamp of this customer's remote object; `None` when it was taken off, or when somebody
+/// copied another customer's metadata over it: then the version is about that one.
+pub(super) fn stamp_for<'a>(snapshot: &'a Snapshot, customer: &str) -> Option<&'a Stamp> {
+    let other = snapshot.catalog_id.as_deref().is_some_and(|id| id != customer);
+    snapshot.stamp.as_ref().filter(|_| !other)
 }
 
 impl SyncState {

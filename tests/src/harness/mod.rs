@@ -1,12 +1,14 @@
 //! Starts programs, watches them, and stops exactly what it started.
 
 pub mod http;
+pub mod own_broker;
 pub mod process;
 pub mod world;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use own_broker::OwnBroker;
 pub use process::Program;
 pub use world::World;
 

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use common::record::{Change, Field, Fields, STRIPE, Seconds, Snapshot, Value};
 use common::sync::announce::{self, Envelope};
 use common::sync::inbound::{self, Whose};
-use common::sync::outbound::Step;
 use common::sync::{Doubt, Entry, Seen, Took, repeat, results, write};
 
 use super::mover::Partition;
@@ -402,7 +401,7 @@ impl World {
     }
 
     pub fn person_create(&mut self) -> bool {
-        if self.stripe.customers.len() >= self.customers_max + 1 {
+        if self.stripe.customers.len() > self.customers_max {
             return false;
         }
         let mut fields = Fields::new();
@@ -445,9 +444,5 @@ impl World {
             self.truth[customer].deleted = true;
         }
         true
-    }
-
-    pub fn detached_step(step: &Step) -> bool {
-        matches!(step, Step::Read { .. } | Step::Look { .. })
     }
 }

@@ -71,7 +71,12 @@ pub const NAMES: [&str; 7] =
 
 /// The mix of this name.
 pub fn named(name: &str) -> Option<Mix> {
-    use Act::*;
+    use Act::{
+        ApiCreate, ApiDelete, ApiEdit, BrokerLoss, DayGap, GiveUp, Hook, HookCrash, Land, Listing,
+        Minutes, Mover, MoverCrash, PersonCopy, PersonCreate, PersonDelete, PersonEdit,
+        PersonUnstamp, Rebalance, Relay, RelayCrash, Repeat, Result, SideEffect, StaleRelay, Tail,
+        Wake, Webhook,
+    };
     let base = vec![
         (10, ApiCreate),
         (50, ApiEdit),

@@ -360,7 +360,7 @@ pub fn show(step: &Step) -> String {
             "create {customer} {} without {without:?} stamp {stamp} key {key}",
             super::show_fields(fields)
         ),
-        Step::Update { id, fields, stamp, key } => {
+        Step::Update { id, fields, stamp, key, .. } => {
             let fields: Vec<_> = fields
                 .iter()
                 .map(|(field, value)| format!("{field}={}", super::show_value(value.as_ref())))

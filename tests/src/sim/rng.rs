@@ -13,7 +13,7 @@ impl Rng {
         Self((z ^ (z >> 31)) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -22,7 +22,7 @@ impl Rng {
 
     /// A number below `n`; 0 when `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
-        if n == 0 { 0 } else { ((self.next() >> 33) as usize) % n }
+        if n == 0 { 0 } else { ((self.draw() >> 33) as usize) % n }
     }
 
     /// True `permille` times in a thousand.

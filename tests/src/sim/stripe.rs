@@ -158,15 +158,12 @@ impl Stripe {
         }
         self.keys.retain(|(_, at, ..)| now - at < KEY_KEPT_MS);
         if let Some((_, _, first, stored)) = self.keys.iter().find(|(known, ..)| known == key) {
-            let answer = if first != step {
-                Answer::KeyReused
-            } else {
-                match stored {
-                    Stored::Answer(snapshot) => {
-                        Answer::Customer { snapshot: snapshot.clone(), replayed: true }
-                    }
-                    Stored::Error => Answer::StoredError,
+            let answer = match stored {
+                _ if first != step => Answer::KeyReused,
+                Stored::Answer(snapshot) => {
+                    Answer::Customer { snapshot: snapshot.clone(), replayed: true }
                 }
+                Stored::Error => Answer::StoredError,
             };
             return (Ok(answer), None);
         }
@@ -243,8 +240,9 @@ impl Stripe {
     }
 
     fn update_ours(&mut self, step: &Step, now: Millis, rng: &mut Rng) -> Option<Effect> {
-        let Step::Update { id, fields, stamp, .. } = step else { return None };
+        let Step::Update { customer, id, fields, stamp, .. } = step else { return None };
         let object = Self::index(id)?;
+        self.customers[object].snapshot.catalog_id = Some(customer.clone());
         self.writes += 1;
         let fields: Vec<_> = fields.iter().filter(|(f, _)| *f != Field::Stamp).cloned().collect();
         let before = self.customers[object].snapshot.clone();

@@ -27,7 +27,7 @@ pub struct Truth {
     pub deleted: bool,
     /// A person took the stamp off: a look-up cannot tell it from a copy.
     pub unstamped: bool,
-    /// And it was created a second time therefore.
+    /// And it was created a second time therefore, or a late write came on top.
     pub beyond: bool,
 }
 
@@ -74,6 +74,8 @@ impl World {
         let Step::Update { fields, stamp, .. } = step else { return };
         let last = before.stamp_version();
         if late {
+            // Without the stamp nothing tells a late write from a person's edit.
+            self.truth[customer].beyond |= self.truth[customer].unstamped;
             self.excuse(customer, "a request landed after its sender gave up on it");
         }
         if !self.truth[customer].excused {
@@ -124,7 +126,7 @@ impl World {
         if origin != STRIPE {
             return;
         }
-        for at in 0..FIELDS {
+        for (at, author) in authors.into_iter().enumerate() {
             if !taken.contains(&field(at)) {
                 continue;
             }
@@ -133,7 +135,7 @@ impl World {
                 continue;
             }
             let name = field(at);
-            match authors[at] {
+            match author {
                 Author::Nobody | Author::Ours(_) => {
                     self.fail(|| format!("{name} of c{customer}: our own value taken for theirs"));
                 }

@@ -13,6 +13,10 @@ use crate::error::{Error, Kind};
 /// An outage that goes on is said again after this time.
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
+/// An outage that was over this long ago may still explain what happens now: a broker answers late
+/// requests of before.
+const RECENT: Duration = Duration::from_secs(60);
+
 /// The fate of an error of the broker or of librdkafka.
 pub fn kind(code: RDKafkaErrorCode) -> Kind {
     use RDKafkaErrorCode as Code;
@@ -73,12 +77,19 @@ pub struct Outage {
     /// As in `kafka:customer_events`.
     name: String,
     since: Mutex<Option<(Instant, String)>>,
+    /// When the last outage was over.
+    over_at: Mutex<Option<Instant>>,
     fatal: Mutex<Option<Error>>,
 }
 
 impl Outage {
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), since: Mutex::new(None), fatal: Mutex::new(None) }
+        Self {
+            name: name.into(),
+            since: Mutex::default(),
+            over_at: Mutex::default(),
+            fatal: Mutex::default(),
+        }
     }
 
     /// Something failed that is tried again.
@@ -96,8 +107,15 @@ impl Outage {
     pub fn worked(&self) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.take().is_some() {
+            *self.over_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             info!("{}: works again", self.name);
         }
+    }
+
+    /// Something fails, or did until a moment ago.
+    pub fn is_recent(&self) -> bool {
+        let over_at = self.over_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.trouble().is_some() || over_at.is_some_and(|at| at.elapsed() < RECENT)
     }
 
     /// What failed last and did not work since.

@@ -140,10 +140,16 @@ impl Shared {
         }
     }
 
-    /// A fatal state of the consumer, in words.
+    /// A state of the consumer that it does not leave, in words. `Retry`: a new start heals it.
     pub fn fatal(&self, code: RDKafkaErrorCode, text: &str) -> Error {
         let operation = format!("read {}", self.names());
         match (code, &self.instance) {
+            // Having been away, the broker may take a late commit of ours, made before we joined
+            // again, for one of a second instance. Starting anew joins once more.
+            (RDKafkaErrorCode::FencedInstanceId, Some(instance)) if self.outage.is_recent() => {
+                let cause = format!("the broker was away, and took {instance} for two instances");
+                Error::retry(operation, cause).hint("start it again")
+            }
             (RDKafkaErrorCode::FencedInstanceId, Some(instance)) => {
                 Error::fatal(operation, format!("another instance named {instance} took over"))
                     .hint("give each running instance a name of its own by --instance")
@@ -256,6 +262,14 @@ pub fn run(consumer: Arc<Consumer>, shared: &Arc<Shared>) {
     poller.release();
 }
 
+/// Nothing more comes from here.
+fn ended(error: Error) -> Result<Input> {
+    match error.kind {
+        Kind::Retry => Ok(Input::Lost(error)),
+        Kind::Fatal | Kind::Reject => Err(error),
+    }
+}
+
 struct Poller {
     consumer: Arc<Consumer>,
     shared: Arc<Shared>,
@@ -275,14 +289,14 @@ impl Poller {
             Some(Err(KafkaError::PartitionEOF(partition))) => self.on_end(partition),
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 let (code, text) = consumer.client().fatal_error().unwrap_or((code, String::new()));
-                self.shared.hand_over(Err(self.shared.fatal(code, &text)));
+                self.shared.hand_over(ended(self.shared.fatal(code, &text)));
                 return false;
             }
             Some(Err(error)) => self.on_error(&error),
         }
         match self.shared.outage.fatal() {
             Some(error) => {
-                self.shared.hand_over(Err(error));
+                self.shared.hand_over(ended(error));
                 false
             }
             None => true,

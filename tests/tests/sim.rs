@@ -1,0 +1,99 @@
+//! Simulated histories: a fixed set, and fresh ones for a while. `SEED=n` reruns one, `HISTORIES=n`
+//! says how many of each mix.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tests::sim::mix;
+use tests::sim::run;
+
+/// Histories of each mix that are always the same.
+const FIXED: u64 = 2_000;
+
+/// How long fresh histories run, all mixes together.
+const FRESH: Duration = Duration::from_secs(15);
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Panics with the whole history if it fails.
+fn holds(name: &str, seed: u64) {
+    let mix = Rc::new(mix::named(name).expect("a mix of this name"));
+    let ended = run(seed, &mix, None, false);
+    if let Some(why) = ended.failed {
+        let shortest = (1..ended.actions)
+            .find(|limit| run(seed, &mix, Some(*limit), false).failed.is_some())
+            .unwrap_or(ended.actions);
+        let history = run(seed, &mix, Some(shortest), true).trace;
+        panic!("{history}\n{why}\nagain: make sim SEED={seed} MIX={name}");
+    }
+}
+
+#[test]
+fn the_same_histories_hold_every_time() {
+    let seeds = match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..1 + number("HISTORIES").unwrap_or(FIXED),
+    };
+    for name in mix::NAMES {
+        for seed in seeds.clone() {
+            holds(name, seed);
+        }
+    }
+}
+
+#[test]
+fn fresh_histories_hold() {
+    if number("SEED").is_some() || number("HISTORIES").is_some() {
+        return;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let mut seed = now.as_nanos() as u64 >> 16 << 24;
+    let started = Instant::now();
+    while started.elapsed() < FRESH {
+        for name in mix::NAMES {
+            for seed in seed..seed + 50 {
+                holds(name, seed);
+            }
+        }
+        seed += 50;
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_history() {
+    for name in mix::NAMES {
+        let mix = Rc::new(mix::named(name).expect("a mix of this name"));
+        let (one, two) = (run(7, &mix, None, true), run(7, &mix, None, true));
+        assert_eq!(one.trace, two.trace);
+        assert!(!one.trace.is_empty());
+    }
+}
+
+/// Histories that failed before a rule was mended. The simulator changes, and then a seed tells
+/// another history; what each mended is tested by name in `common/src/sync/tests.rs`.
+#[test]
+fn histories_that_failed_once_hold() {
+    for (name, seed) in [
+        ("faults", 162),
+        ("faults", 10_630),
+        ("faults", 55_919),
+        ("faults", 93_508),
+        ("edits", 9_913),
+        ("edits", 19_168),
+        ("deletes", 18_072),
+        ("born-at-stripe", 7_994),
+        ("born-at-stripe", 63_975),
+        ("broker-loss", 42_217),
+        ("broker-loss", 76_533),
+        ("hostile", 9_325),
+        ("hostile", 116_437),
+        ("hostile", 229_905),
+        ("hostile", 275_473),
+        ("hostile", 329_497),
+        ("hostile", 369_844),
+    ] {
+        holds(name, seed);
+    }
+}
