@@ -20,7 +20,7 @@ struct State {
 
 impl Default for Ready {
     fn default() -> Self {
-        let problem = Some("the relay has not started yet".to_owned());
+        let problem = Some("the broker has not answered yet".to_owned());
         Self(Mutex::new(State { problem, waiting_since: None }))
     }
 }

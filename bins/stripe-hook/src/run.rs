@@ -1,4 +1,4 @@
-//! From start to end: open the output, listen, and stop when asked to or when nothing can be
+//! From start to end: listen, open the output, and stop when asked to or when nothing can be
 //! handed on any more.
 
 use std::sync::Arc;
@@ -22,28 +22,48 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 pub async fn run(args: Args, context: Context) -> Result<Exit> {
     let secrets = secrets()?;
     let kafka = args.kafka.options(context.program)?;
-    let opened = unless_asked_to_end(&context, args.to.open(&kafka)).await?;
-    let Some(sink) = opened else { return Ok(Exit::Done) };
     let (metrics, runtime) = (context.metrics.clone(), Handle::current());
-    let hook = Arc::new(Hook::new(args.path, secrets, sink.clone(), metrics, runtime)?);
+    let hook = Arc::new(Hook::new(args.path, secrets, metrics, runtime)?);
     let options = Options { program: context.program, listen: args.listen };
     let handler: Arc<dyn Handler> = hook.clone();
     let server = Server::start(options, &handler)?;
 
+    // While the broker does not answer, Stripe is told to come again instead of hearing nothing.
+    let opening = unless_asked_to_end(&context, args.to.open(&kafka));
+    let opened = tokio::select! {
+        opened = opening => opened,
+        error = server.failed() => Err(error),
+    };
+    let sink = match opened {
+        Ok(Some(sink)) => sink,
+        Ok(None) => {
+            stop(server).await;
+            return Ok(Exit::Done);
+        }
+        Err(error) => {
+            stop(server).await;
+            return Err(error);
+        }
+    };
+    hook.opened(sink.clone());
     let mut shutdown = context.shutdown.clone();
     let end = tokio::select! {
         () = shutdown.requested() => Ok(Exit::Done),
         error = hook.failed() => Err(error),
         error = server.failed() => Err(error),
     };
+    stop(server).await;
+    match end {
+        Ok(exit) => sink.flush().await.map(|()| exit),
+        Err(error) => Err(error),
+    }
+}
+
+async fn stop(server: Server) {
     // On a thread of its own: the requests in progress need this one for their delivery reports.
     let stopped = tokio::task::spawn_blocking(move || server.stop(DRAIN_LIMIT)).await;
     if !stopped.unwrap_or(false) {
         log::warn!("some requests were not answered in time; Stripe sends their events again");
-    }
-    match end {
-        Ok(exit) => sink.flush().await.map(|()| exit),
-        Err(error) => Err(error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The HTTP side: one path for webhooks, and the three that tell how the program is. A webhook is
 //! answered 2xx only once its record is durable; anything else makes Stripe send it again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::clock;
@@ -30,12 +30,16 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Refused webhooks are said in the log this often; the metric counts them all.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// Why nothing can be handed on at first.
+const NOT_OPEN: &str = "the broker has not answered yet";
+
 /// What the server does with requests.
 #[derive(Debug)]
 pub struct Hook {
     path: String,
     secrets: Vec<Secret>,
-    sink: AnySink,
+    /// Empty until the broker has answered: webhooks are answered 503 meanwhile.
+    sink: OnceLock<AnySink>,
     runtime: Handle,
     metrics: Metrics,
     counts: Counts,
@@ -63,7 +67,6 @@ impl Hook {
     pub fn new(
         path: String,
         secrets: Vec<Secret>,
-        sink: AnySink,
         metrics: Metrics,
         runtime: Handle,
     ) -> Result<Self> {
@@ -80,8 +83,13 @@ impl Hook {
             )?,
         };
         let (fatal, _) = watch::channel(None);
-        let health = Mutex::default();
+        let (sink, health) = (OnceLock::new(), Mutex::default());
         Ok(Self { path, secrets, sink, runtime, metrics, counts, health, fatal })
+    }
+
+    /// Webhooks can be handed on from now on. The first sink stays.
+    pub fn opened(&self, sink: AnySink) {
+        let _ = self.sink.set(sink);
     }
 
     /// Waits until nothing can be handed on any more and only a new start helps.
@@ -104,11 +112,13 @@ impl Hook {
             let said = format!("refused a webhook: {} (request {})", problem.detail, request.id);
             if self.is_to_be_said() { log::warn!("{said}") } else { log::debug!("{said}") }
         })?;
+        let Some(sink) = self.sink.get() else {
+            return Err(self.not_sent(Error::retry("hand on a webhook", NOT_OPEN)));
+        };
         // Within the runtime: a timer can be made only there.
-        let send =
-            async { tokio::time::timeout(DELIVERY_WAIT, self.sink.send(webhook.record)).await };
+        let send = async { tokio::time::timeout(DELIVERY_WAIT, sink.send(webhook.record)).await };
         let sent = self.runtime.block_on(send).unwrap_or_else(|_| {
-            let name = self.sink.name();
+            let name = sink.name();
             Err(Error::retry(format!("write to {name}"), "no delivery report in time"))
         });
         match sent {
@@ -164,7 +174,8 @@ impl Hook {
         {
             return answer.clone();
         }
-        let answer = match &self.sink {
+        let Some(sink) = self.sink.get() else { return Err(NOT_OPEN.into()) };
+        let answer = match sink {
             AnySink::Kafka(sink) => {
                 let asked = sink.cluster().and_then(|cluster| cluster.id());
                 asked.map(|_| ()).map_err(|error| error.to_string())

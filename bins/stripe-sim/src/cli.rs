@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use common::cli::CommonArgs;
 use common::error::Result;
 use common::secret;
 use stripe_sim::{API_VERSION, Config, FaultSpec};
@@ -87,6 +88,15 @@ pub struct Args {
     /// Parts of an address that are not sent stay, instead of becoming null
     #[arg(long)]
     address_merges: bool,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl common::cli::Args for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
 }
 
 impl Args {

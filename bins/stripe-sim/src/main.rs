@@ -5,38 +5,24 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use common::cli::{Context, Program};
 use common::error::{Error, Exit, Result};
-use common::{config, log, shutdown};
+use common::log;
 use stripe_sim::Server;
 
-const PROGRAM: &str = "stripe-sim";
+const PROGRAM: Program = Program { name: "stripe-sim", from: &[], to: None };
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => Exit::Done.into(),
-        Err(error) => {
-            log::say_error(PROGRAM, &error);
-            Exit::from(&error).into()
-        }
-    }
+    common::cli::main(PROGRAM, run)
 }
 
-fn run() -> Result<()> {
-    config::load_dotenv()?;
-    let config = cli::Args::parse().config()?;
-    log::init(PROGRAM, 0);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .map_err(|cause| Error::fatal("start the runtime", cause))?;
-    runtime.block_on(async {
-        let mut shutdown = shutdown::on_signals()?;
-        let server = Server::start(config)?;
-        log::say(PROGRAM, format_args!("listening on {}", server.addr()));
-        shutdown.requested().await;
-        // Not on this thread: it must go on listening for the second signal.
-        let stopped = tokio::task::spawn_blocking(move || server.stop()).await;
-        stopped.map_err(|cause| Error::reject("stop", cause))?
-    })
+async fn run(args: cli::Args, context: Context) -> Result<Exit> {
+    let mut shutdown = context.shutdown;
+    let server = Server::start(args.config()?)?;
+    log::say(context.program, format_args!("listening on {}", server.addr()));
+    shutdown.requested().await;
+    // Not on this thread: it must go on listening for the second signal.
+    let stopped = tokio::task::spawn_blocking(move || server.stop()).await;
+    stopped.map_err(|cause| Error::reject("stop", cause))??;
+    Ok(Exit::Done)
 }

@@ -12,6 +12,9 @@ use crate::metrics::{Metrics, Ready};
 /// A mover with waiting records that finished none for so long is not ready.
 const STALL_MS_MAX: i64 = 60_000;
 
+/// Why a mover is not ready at first.
+const NOT_OPEN: &str = "the broker has not answered yet";
+
 /// A mover's numbers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -43,7 +46,7 @@ impl Counters {
             last_progress_seconds: metrics
                 .gauge("mover_last_progress_seconds", "when a record was last finished (Unix)")?,
             progress_ms: Arc::new(AtomicI64::new(clock::now_ms())),
-            trouble: Arc::default(),
+            trouble: Arc::new(Mutex::new(Some(NOT_OPEN.to_owned()))),
         })
     }
 
@@ -86,6 +89,8 @@ mod tests {
     fn a_mover_that_stands_still_with_work_waiting_is_not_ready() {
         let counters = Counters::new(&Metrics::new()).expect("new names");
         let ready = counters.ready();
+        assert!(ready().is_err(), "nothing is open yet");
+        counters.set_trouble(None);
         counters.progress_ms.store(0, Ordering::Relaxed);
         assert_eq!(ready(), Ok(()));
         counters.waiting.set(2);

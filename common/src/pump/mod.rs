@@ -116,6 +116,8 @@ pub async fn run<S: Source, K: Sink + Clone + 'static, H: Handler>(
         retry_said: None,
         source_failures: 0,
     };
+    // Both ends are open: from now on readiness is theirs to say.
+    pump.show();
     while !pump.is_finished() {
         pump.step(&mut shutdown).await;
     }

@@ -142,10 +142,13 @@ impl<K: Sink, H: Handler> Worker<K, H> {
                     self.counters.rejected.inc();
                     let DeadLetter { origin, at, error, .. } = &letter;
                     let place = if origin == "-" {
-                        origin.clone()
+                        format!("- line {}", at.offset)
                     } else {
                         format!("{origin} partition {} offset {}", at.partition, at.offset)
                     };
+                    // A line that was no record names itself already.
+                    let named = format!("line {}: ", at.offset);
+                    let error = error.strip_prefix(&named).unwrap_or(error);
                     warn!("{place}: {error}; kept as a dead letter");
                     return Ok(());
                 }

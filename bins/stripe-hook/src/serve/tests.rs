@@ -23,11 +23,12 @@ fn fixture() -> Fixture {
     let hook = Hook::new(
         "/stripewebhook".into(),
         vec![Secret::new("whsec_1")],
-        AnySink::Memory(sink.clone()),
         Metrics::new(),
         runtime.handle().clone(),
     );
-    Fixture { hook: hook.expect("metrics"), sink, _runtime: runtime }
+    let hook = hook.expect("metrics");
+    hook.opened(AnySink::Memory(sink.clone()));
+    Fixture { hook, sink, _runtime: runtime }
 }
 
 fn ask(hook: &Hook, method: &str, path: &str, body: &[u8]) -> Response {
