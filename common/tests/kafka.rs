@@ -81,7 +81,7 @@ async fn take(source: &mut KafkaSource, count: usize) -> Vec<Taken> {
     while all.len() < count {
         match next(source).await.expect("readable") {
             Input::Record(taken) => all.push(taken),
-            Input::Revoked(_) => {}
+            Input::Revoked(_) | Input::Lost(_) => {}
             other => panic!("not expected: {other:?}"),
         }
     }
@@ -405,7 +405,7 @@ async fn a_broker_restart_loses_nothing_and_ends_nobody() {
                     numbers.push(taken.record.value);
                 }
             }
-            Input::Revoked(_) | Input::Bad { .. } | Input::End => {}
+            Input::Revoked(_) | Input::Lost(_) | Input::Bad { .. } | Input::End => {}
         }
     }
     writer.await.expect("no panic");

@@ -136,7 +136,7 @@ fn stripes_validator_takes_every_update() {
     let all = every_field();
     let update = |what: &str, fields: &[Field], set: bool| {
         let values = fields.iter().map(|field| (field, all.get(field).filter(|_| set)));
-        let params = update_params(values, &stamp("7 -phone -metadata.a%20b"));
+        let params = update_params("validator", values, &stamp("7 -phone -metadata.a%20b"));
         taken(what, client.update("cus_1", &params, "catalog/cust_42/7/1"));
     };
     update("all fields set", &fields(), true);

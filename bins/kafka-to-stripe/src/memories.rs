@@ -36,6 +36,12 @@ impl Memories {
 mod tests {
     use super::*;
 
+    fn known(id: &str) -> Memory {
+        let mut memory = Memory::default();
+        memory.id.replace(id.into());
+        memory
+    }
+
     fn at(epoch: u32) -> Position {
         Position { source: 0, partition: 0, offset: 1, epoch }
     }
@@ -43,8 +49,7 @@ mod tests {
     #[test]
     fn a_new_assignment_forgets() {
         let memories = Memories::default();
-        let mut memory = Memory::default();
-        memory.id = Some("cus_1".into());
+        let memory = known("cus_1");
         memories.keep("a", at(1), memory.clone());
         assert_eq!(memories.recall("a", at(1)), memory);
         assert_eq!(memories.recall("a", at(2)), Memory::default());

@@ -29,10 +29,10 @@ fn problem(reply: &Reply, status: u16) -> &str {
 #[test]
 fn others_may_reach_it_only_with_a_token() {
     let flags = ["--listen", "0.0.0.0:0", "--to", "-"];
-    let ended = Place::new().run("catalog-api", &flags, b"");
+    let ended = Place::usual().run("catalog-api", &flags, b"");
     ended.failed("catalog-api", 78, &["0.0.0.0", "CATALOG_API_TOKEN", "hint: "]);
 
-    let place = Place::new().with("CATALOG_API_TOKEN", "token-neverprinted");
+    let place = Place::usual().with("CATALOG_API_TOKEN", "token-neverprinted");
     let mut api = place.start("catalog-api", &flags);
     let address = api.address();
     let port = address.rsplit(':').next().expect("a port");
@@ -57,7 +57,7 @@ fn others_may_reach_it_only_with_a_token() {
 
 #[test]
 fn without_a_token_it_says_who_may_call() {
-    let place = Place::new();
+    let place = Place::usual();
     let (api, url) = start(&place);
     assert_eq!(ask("GET", &format!("{url}/customers"), None).body, json!([]));
     let said = api.stderr().join("\n");
@@ -66,7 +66,7 @@ fn without_a_token_it_says_who_may_call() {
 
 #[test]
 fn a_body_that_is_no_json_is_told_where() {
-    let place = Place::new();
+    let place = Place::usual();
     let (_api, url) = start(&place);
     let url = format!("{url}/customers");
     for (body, place) in
@@ -83,7 +83,7 @@ fn a_body_that_is_no_json_is_told_where() {
 
 #[test]
 fn each_bad_field_is_named_at_once() {
-    let place = Place::new();
+    let place = Place::usual();
     let (api, url) = start(&place);
     let url = format!("{url}/customers");
     let body = json!({
@@ -112,7 +112,7 @@ fn each_bad_field_is_named_at_once() {
 
 #[test]
 fn what_is_not_there_or_was_lost_has_its_own_status() {
-    let place = Place::new();
+    let place = Place::usual();
     let (_api, url) = start(&place);
     let customers = format!("{url}/customers");
     assert_eq!(ask("POST", &customers, Some(&json!({"id": "a", "name": "Ada"}))).status, 201);
@@ -138,7 +138,7 @@ fn what_is_not_there_or_was_lost_has_its_own_status() {
 
 #[test]
 fn the_same_key_gives_the_same_answer_and_another_body_is_refused() {
-    let place = Place::new();
+    let place = Place::usual();
     let (api, url) = start(&place);
     let url = format!("{url}/customers");
     let keyed = |body: &Json| {
@@ -156,7 +156,7 @@ fn the_same_key_gives_the_same_answer_and_another_body_is_refused() {
 
 #[test]
 fn one_database_has_one_catalog_api() {
-    let place = Place::new();
+    let place = Place::usual();
     let (_api, url) = start(&place);
     let second = place.run("catalog-api", &FLAGS, b"");
     second.failed("catalog-api", 69, &["another catalog-api", "hint: "]);
@@ -165,10 +165,10 @@ fn one_database_has_one_catalog_api() {
 
 #[test]
 fn an_address_that_is_taken_or_none_is_named() {
-    let place = Place::new();
+    let place = Place::usual();
     let (_api, url) = start(&place);
     let address = url.trim_start_matches("http://");
-    let other = Place::new();
+    let other = Place::usual();
     let ended = other.run("catalog-api", &["--listen", address, "--to", "-"], b"");
     assert!(matches!(ended.code, Some(69 | 78)), "{:?}: {}", ended.code, ended.said());
     assert!(ended.said().contains(address), "{}", ended.said());

@@ -16,7 +16,7 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 #[test]
 fn a_mover_that_waits_for_the_broker_ends_when_told_to() {
     for program in ["kafka-to-stripe", "hook-to-catalog"] {
-        let place = Place::new();
+        let place = Place::usual();
         let mut mover = place.start(program, &["--metrics", "127.0.0.1:0"]);
         let metrics = until("it has begun", || {
             let lines = mover.stderr();
@@ -34,7 +34,7 @@ fn a_mover_that_waits_for_the_broker_ends_when_told_to() {
 
 #[test]
 fn the_api_takes_changes_says_that_they_wait_and_loses_none() {
-    let place = Place::new();
+    let place = Place::usual();
     let mut api = place.start("catalog-api", &["--listen", "127.0.0.1:0"]);
     let url = format!("http://{}", api.address());
     let reply = ask("POST", &format!("{url}/customers"), Some(&json!({"id": "a", "name": "Ada"})));
@@ -55,7 +55,7 @@ fn the_api_takes_changes_says_that_they_wait_and_loses_none() {
 
 #[test]
 fn the_api_ends_when_told_to_though_changes_wait() {
-    let place = Place::new();
+    let place = Place::usual();
     let mut api = place.start("catalog-api", &["--listen", "127.0.0.1:0"]);
     let url = format!("http://{}/customers", api.address());
     assert_eq!(ask("POST", &url, Some(&json!({"name": "Ada"}))).status, 201);
@@ -65,7 +65,7 @@ fn the_api_ends_when_told_to_though_changes_wait() {
 
 #[test]
 fn a_webhook_is_answered_503_so_that_stripe_sends_it_again() {
-    let place = Place::new();
+    let place = Place::usual();
     let mut hook = place.start("stripe-hook", &["--listen", "127.0.0.1:0"]);
     let base = format!("http://{}", hook.address());
     let body = json!({"id": "evt_1", "object": "event", "type": "customer.updated",

@@ -18,7 +18,7 @@ struct Hook {
 
 impl Hook {
     fn start() -> Self {
-        let program = Place::new().start("stripe-hook", &FLAGS);
+        let program = Place::usual().start("stripe-hook", &FLAGS);
         let base = format!("http://{}", program.address());
         Self { program, base }
     }
@@ -123,7 +123,7 @@ fn other_methods_and_paths_and_too_much_are_refused() {
 
 #[test]
 fn several_secrets_by_commas_are_all_believed() {
-    let place = Place::new().with("STRIPE_WEBHOOK_SECRET", format!("whsec_old, {SECRET}"));
+    let place = Place::usual().with("STRIPE_WEBHOOK_SECRET", format!("whsec_old, {SECRET}"));
     let program = place.start("stripe-hook", &[&FLAGS[..], &["--path", "/hooks/stripe"]].concat());
     let url = format!("http://{}/hooks/stripe", program.address());
     let body = event("customer.created").to_string();

@@ -34,7 +34,7 @@ fn customers(place: &Place) -> Vec<Json> {
 
 #[test]
 fn bad_lines_are_dead_letters_and_the_rest_goes_on() {
-    let place = Place::new();
+    let place = Place::usual();
     let lines = [
         event("evt_1", "customer.created", &stripes("cus_1", "Ada")).to_string(),
         "{\"id\":".to_owned(),
@@ -61,7 +61,7 @@ fn bad_lines_are_dead_letters_and_the_rest_goes_on() {
 
 #[test]
 fn a_result_of_a_customer_that_nobody_knows_has_no_effect() {
-    let place = Place::new();
+    let place = Place::usual();
     let result = json!({"event": "e", "customer": "nobody", "version": 1, "system": "stripe",
         "outcome": "created", "external_id": "cus_9", "refused": {}, "error": null,
         "at": "2026-01-01T00:00:00Z"});
@@ -78,7 +78,7 @@ fn a_result_of_a_customer_that_nobody_knows_has_no_effect() {
 
 #[test]
 fn an_update_of_a_customer_that_nobody_knows_is_its_birth_and_a_deletion_is_not() {
-    let place = Place::new();
+    let place = Place::usual();
     let gone = json!({"id": "cus_2", "object": "customer", "deleted": true});
     let lines = [
         event("evt_1", "customer.updated", &stripes("cus_1", "Ada")).to_string(),
@@ -95,7 +95,7 @@ fn an_update_of_a_customer_that_nobody_knows_is_its_birth_and_a_deletion_is_not(
 
 #[test]
 fn a_copied_catalog_id_takes_no_customer_over() {
-    let place = Place::new();
+    let place = Place::usual();
     let api = place.start("catalog-api", &["--listen", "127.0.0.1:0", "--to", "-"]);
     let url = format!("http://{}/customers", api.address());
     let body = json!({"id": "a", "name": "Ada"});
@@ -112,7 +112,7 @@ fn a_copied_catalog_id_takes_no_customer_over() {
 
 #[test]
 fn without_a_key_for_stripe_it_says_what_that_means() {
-    let place = Place::new().without("STRIPE_SECRET_KEY");
+    let place = Place::usual().without("STRIPE_SECRET_KEY");
     let ended = place.run("hook-to-catalog", &PIPE, b"");
     assert_eq!(ended.code, Some(0), "{}", ended.said());
     assert!(ended.said().contains("STRIPE_READ_KEY"), "{}", ended.said());

@@ -38,7 +38,7 @@ impl Place {
     }
 
     /// With everything set that a program asks for, and no broker.
-    pub fn new() -> Self {
+    pub fn usual() -> Self {
         Self::bare()
             .with("KAFKA_BOOTSTRAP_SERVERS", NOBODY)
             .with("STRIPE_SECRET_KEY", KEY)
@@ -46,12 +46,14 @@ impl Place {
             .with("STRIPE_API_BASE", format!("http://{NOBODY}"))
     }
 
+    #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.into()));
         self
     }
 
+    #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self
@@ -130,7 +132,7 @@ impl Ended {
 pub fn with_stripe() -> (Place, Program, String) {
     let sim = Place::bare().start("stripe-sim", &["--listen", "127.0.0.1:0"]);
     let url = format!("http://{}", sim.address());
-    (Place::new().with("STRIPE_API_BASE", &url), sim, url)
+    (Place::usual().with("STRIPE_API_BASE", &url), sim, url)
 }
 
 /// The change event of a customer just made, as `catalog-api` prints it.

@@ -58,7 +58,7 @@ fn bad_lines_are_dead_letters_with_their_numbers_and_the_rest_goes_on() {
 
 #[test]
 fn dead_letters_go_where_they_are_told_to() {
-    let place = Place::new();
+    let place = Place::usual();
     let flags = [&PIPES[..], &["--dlq", "dead.ndjson"]].concat();
     assert_eq!(place.run("kafka-to-stripe", &flags, b"nonsense\n").code, Some(1));
     let dead = std::fs::read_to_string(place.dir.path().join("dead.ndjson")).expect("there");
@@ -68,7 +68,7 @@ fn dead_letters_go_where_they_are_told_to() {
 
 #[test]
 fn no_input_is_nothing_to_do() {
-    let ended = Place::new().run("kafka-to-stripe", &PIPES, b"\n\n");
+    let ended = Place::usual().run("kafka-to-stripe", &PIPES, b"\n\n");
     assert_eq!((ended.code, ended.stdout.len()), (Some(0), 0), "{}", ended.said());
 }
 
@@ -90,13 +90,13 @@ fn a_stripe_that_is_away_is_waited_for() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address").to_string();
     drop(listener);
-    let place = Place::new().with("STRIPE_API_BASE", format!("http://{address}"));
+    let place = Place::usual().with("STRIPE_API_BASE", format!("http://{address}"));
     let mut mover = place.start("kafka-to-stripe", &PIPES);
     mover.feed(format!("{}\n", created("a", "Ada")).as_bytes());
     until("it says that Stripe does not answer", || {
         mover.stderr().iter().any(|line| line.contains("refused")).then_some(())
     });
-    assert!(mover.running(), "it waits: {:#?}", mover.stderr());
+    assert!(mover.ended().is_none(), "it waits: {:#?}", mover.stderr());
     let _sim = Place::bare().start("stripe-sim", &["--listen", &address]);
     mover.close_stdin();
     let status = mover.wait();

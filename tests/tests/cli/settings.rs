@@ -11,17 +11,17 @@ fn a_missing_secret_is_named_with_what_to_do() {
         ("stripe-tail", &["--to", "-"], "STRIPE_SECRET_KEY"),
         ("stripe-hook", &["--to", "-", "--listen", "127.0.0.1:0"], "STRIPE_WEBHOOK_SECRET"),
     ] {
-        let ended = Place::new().without(variable).run(program, flags, b"");
+        let ended = Place::usual().without(variable).run(program, flags, b"");
         ended.failed(program, 78, &[variable, "_FILE", &format!("{program}: hint: ")]);
         // Empty is as good as missing, as in a compose file with nothing filled in.
-        let ended = Place::new().with(variable, "").run(program, flags, b"");
+        let ended = Place::usual().with(variable, "").run(program, flags, b"");
         ended.failed(program, 78, &[variable]);
     }
 }
 
 #[test]
 fn a_secret_may_come_from_a_file_but_not_twice() {
-    let place = Place::new().without("STRIPE_SECRET_KEY");
+    let place = Place::usual().without("STRIPE_SECRET_KEY");
     let file = place.write("key", &format!("{KEY}\n"));
     let place = place.with("STRIPE_SECRET_KEY_FILE", file);
     let flags = ["--from", "-", "--to", "-"];
@@ -32,7 +32,7 @@ fn a_secret_may_come_from_a_file_but_not_twice() {
     let both = place.with("STRIPE_SECRET_KEY", KEY).run("kafka-to-stripe", &flags, b"");
     both.failed("kafka-to-stripe", 78, &["STRIPE_SECRET_KEY_FILE", "both set", "hint: "]);
 
-    let nowhere = Place::new()
+    let nowhere = Place::usual()
         .without("STRIPE_WEBHOOK_SECRET")
         .with("STRIPE_WEBHOOK_SECRET_FILE", "/does/not/exist")
         .run("stripe-hook", &["--to", "-"], b"");
@@ -42,7 +42,7 @@ fn a_secret_may_come_from_a_file_but_not_twice() {
 #[test]
 fn what_is_no_key_is_refused_and_not_shown() {
     for key in ["pk_test_neverprinted", "sk_test_never printed neverprinted"] {
-        let place = Place::new().with("STRIPE_SECRET_KEY", key);
+        let place = Place::usual().with("STRIPE_SECRET_KEY", key);
         for (program, flags) in [
             ("kafka-to-stripe", &["--from", "-", "--to", "-"][..]),
             ("stripe-tail", &["--to", "-"]),
@@ -50,7 +50,7 @@ fn what_is_no_key_is_refused_and_not_shown() {
             place.run(program, flags, b"").failed(program, 78, &["STRIPE_SECRET_KEY", "hint: "]);
         }
     }
-    let live = Place::new().with("STRIPE_SECRET_KEY", "sk_live_neverprinted").run(
+    let live = Place::usual().with("STRIPE_SECRET_KEY", "sk_live_neverprinted").run(
         "kafka-to-stripe",
         &["--from", "-", "--to", "-"],
         b"",
@@ -61,10 +61,10 @@ fn what_is_no_key_is_refused_and_not_shown() {
 #[test]
 fn a_database_of_another_kind_is_refused_by_the_name_of_its_setting() {
     for program in ["catalog-api", "hook-to-catalog"] {
-        let place = Place::new().with("DATABASE_URL", "postgres://user:neverprinted@db/catalog");
+        let place = Place::usual().with("DATABASE_URL", "postgres://user:neverprinted@db/catalog");
         let ended = place.run(program, &[], b"");
         ended.failed(program, 78, &["DATABASE_URL", "postgres", "hint: "]);
-        let ended = Place::new().run(program, &["--database", "/no/such/folder/db.sqlite3"], b"");
+        let ended = Place::usual().run(program, &["--database", "/no/such/folder/db.sqlite3"], b"");
         ended.failed(program, 78, &["/no/such/folder", "hint: "]);
     }
 }
@@ -78,7 +78,7 @@ fn an_empty_list_of_brokers_is_no_list() {
         ("hook-to-catalog", &[]),
         ("stripe-tail", &[]),
     ] {
-        let ended = Place::new().run(program, &[flags, &["--brokers", " "]].concat(), b"");
+        let ended = Place::usual().run(program, &[flags, &["--brokers", " "]].concat(), b"");
         ended.failed(program, 78, &["--brokers", "KAFKA_BOOTSTRAP_SERVERS"]);
     }
 }
@@ -104,7 +104,7 @@ fn a_flag_overrides_the_environment_and_that_overrides_the_env_file() {
 
 #[test]
 fn nothing_is_said_aloud_that_is_secret_even_at_the_highest_verbosity() {
-    let place = Place::new();
+    let place = Place::usual();
     let mut hook = place.start("stripe-hook", &["--to", "-", "--listen", "127.0.0.1:0", "-vv"]);
     let url = format!("http://{}/stripewebhook", hook.address());
     for body in ["{}", SECRET] {

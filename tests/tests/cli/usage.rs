@@ -55,7 +55,7 @@ fn completions_are_printed_for_each_shell() {
 #[test]
 fn a_flag_that_is_unknown_is_wrong_usage() {
     for (program, _) in PROGRAMS {
-        Place::new().run(program, &["--frobnicate"], b"").failed(program, 2, &["--frobnicate"]);
+        Place::usual().run(program, &["--frobnicate"], b"").failed(program, 2, &["--frobnicate"]);
     }
 }
 
@@ -70,7 +70,7 @@ fn a_place_for_records_that_is_none_is_named_with_its_flag() {
         ("stripe-tail", "--to"),
     ] {
         for bad in ["customer_events", "kafka:", "kafka:a b", "file:x"] {
-            let ended = Place::new().run(program, &[flag, bad], b"");
+            let ended = Place::usual().run(program, &[flag, bad], b"");
             ended.failed(program, 2, &[flag, "kafka:TOPIC"]);
         }
     }
@@ -79,7 +79,7 @@ fn a_place_for_records_that_is_none_is_named_with_its_flag() {
 #[test]
 fn a_pipe_cannot_be_joined_with_a_topic() {
     for program in ["kafka-to-stripe", "hook-to-catalog"] {
-        let ended = Place::new().run(program, &["--from", "-", "--from", "kafka:a"], b"");
+        let ended = Place::usual().run(program, &["--from", "-", "--from", "kafka:a"], b"");
         ended.failed(program, 78, &["--from", "cannot be joined", "hint: "]);
     }
 }
@@ -87,7 +87,7 @@ fn a_pipe_cannot_be_joined_with_a_topic() {
 #[test]
 fn dead_letters_never_go_to_stdout() {
     for program in ["kafka-to-stripe", "hook-to-catalog"] {
-        let ended = Place::new().run(program, &["--from", "-", "--dlq", "-"], b"");
+        let ended = Place::usual().run(program, &["--from", "-", "--dlq", "-"], b"");
         ended.failed(program, 78, &["--dlq"]);
     }
 }

@@ -90,7 +90,7 @@ struct Fields {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Outcome {
+struct Told {
     event: String,
     customer: String,
     version: u64,
@@ -154,7 +154,7 @@ fn change_events_and_results_are_what_design_says_and_nothing_more() {
     let input = format!("{}\n", lines.join("\n"));
     let ended = place.run("kafka-to-stripe", &["--from", "-", "--to", "-"], input.as_bytes());
     assert_eq!(ended.code, Some(0), "{}", ended.said());
-    let results: Vec<Outcome> = ended.stdout.iter().map(|line| strictly(line)).collect();
+    let results: Vec<Told> = ended.stdout.iter().map(|line| strictly(line)).collect();
     assert!(results.iter().all(|told| told.customer == "cust_42" && told.system == "stripe"));
     // The newest stands for the others, which may or may not have been seen before it came.
     let last = results.iter().find(|told| told.event == events[2].id).expect("its result");
@@ -165,7 +165,7 @@ fn change_events_and_results_are_what_design_says_and_nothing_more() {
     let other = crate::created("other", "Bob");
     mover.feed(format!("{other}\n").as_bytes());
     let line = until("its result", || mover.stdout().first().cloned());
-    let told: Outcome = strictly(&line);
+    let told: Told = strictly(&line);
     assert_eq!((told.outcome.as_str(), told.event.as_str()), ("created", "event-of-other"));
     assert!(told.external_id.is_some_and(|id| id.starts_with("cus_")));
     assert_eq!((told.refused.len(), told.error), (0, None));
