@@ -10,7 +10,7 @@ use common::store::Writer;
 use crate::metrics::ApiMetrics;
 use crate::readers::Readers;
 use crate::ready::Ready;
-use crate::{customers, list};
+use crate::{customers, list, web};
 
 /// What every call works with.
 pub struct Api {
@@ -76,6 +76,11 @@ impl Handler for Api {
                     _ => other(request, &["POST", "OPTIONS"]),
                 })
             }
+            [] => page(request, "/"),
+            ["assets", _] => page(request, "/assets/{file}"),
+            ["docs"] => page(request, "/docs"),
+            ["docs", _] => page(request, "/docs/{file}"),
+            ["openapi.json"] => page(request, "/openapi.json"),
             _ => {
                 self.guard.check(request)?;
                 let path = &request.path;
@@ -89,6 +94,13 @@ impl Handler for Api {
     fn observe(&self, request: &Request, status: u16, elapsed: Duration) {
         self.metrics.answered(request.method, request.route, status, elapsed);
     }
+}
+
+/// A file for browsers. It needs no token.
+fn page(request: &mut Request, route: &'static str) -> Answer {
+    request.route = route;
+    only_get(request)?;
+    web::file(request)
 }
 
 fn only_get(request: &Request) -> Result<(), Problem> {

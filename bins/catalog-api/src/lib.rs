@@ -17,3 +17,4 @@ mod ready;
 mod relay;
 mod shown;
 mod watch;
+mod web;
