@@ -15,7 +15,7 @@ use crate::metrics::ApiMetrics;
 use crate::readers::Readers;
 use crate::ready::Ready;
 use crate::route::Route;
-use crate::{bulk, conflicts, customers, history, list};
+use crate::{bulk, conflicts, customers, history, list, web};
 
 /// What every call works with.
 pub struct Api {
@@ -99,6 +99,7 @@ impl Api {
             (Route::Health, _) => return Ok(Response::text(200, "ok\n")),
             (Route::Ready, _) => return Ok(self.readiness()),
             (Route::Metrics, _) => return self.metrics(),
+            (Route::Page(_), _) => return web::file(request),
             (Route::Customers, Method::Post) if is_bulk(request) => bulk::import(self, request),
             (Route::Customers, Method::Post) => customers::create(self, request),
             (Route::Customers, _) => list::list(self, request),

@@ -28,3 +28,4 @@ mod shown;
 mod spool;
 mod upsert;
 mod watch;
+mod web;

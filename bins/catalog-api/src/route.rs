@@ -16,6 +16,8 @@ pub enum Route<'a> {
     Restore(&'a str, &'a str),
     Dismiss(&'a str, &'a str),
     Conflicts,
+    /// A file for browsers, by its name for metrics.
+    Page(&'static str),
     Nothing,
 }
 
@@ -39,6 +41,11 @@ impl<'a> Route<'a> {
             ["customers", id, "conflicts", number, "restore"] => Self::Restore(id, number),
             ["customers", id, "conflicts", number, "dismiss"] => Self::Dismiss(id, number),
             ["conflicts"] => Self::Conflicts,
+            [] => Self::Page("/"),
+            ["assets", _] => Self::Page("/assets/{file}"),
+            ["docs"] => Self::Page("/docs"),
+            ["docs", _] => Self::Page("/docs/{file}"),
+            ["openapi.json"] => Self::Page("/openapi.json"),
             _ => Self::Nothing,
         }
     }
@@ -57,6 +64,7 @@ impl<'a> Route<'a> {
             Self::Restore(..) => "/customers/{id}/conflicts/{n}/restore",
             Self::Dismiss(..) => "/customers/{id}/conflicts/{n}/dismiss",
             Self::Conflicts => "/conflicts",
+            Self::Page(name) => name,
             Self::Nothing => "other",
         }
     }
@@ -69,7 +77,8 @@ impl<'a> Route<'a> {
             | Self::Metrics
             | Self::History(_)
             | Self::CustomerConflicts(_)
-            | Self::Conflicts => &["GET", "HEAD", "OPTIONS"],
+            | Self::Conflicts
+            | Self::Page(_) => &["GET", "HEAD", "OPTIONS"],
             Self::Customers => &["GET", "HEAD", "POST", "OPTIONS"],
             Self::Customer(_) => &["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"],
             Self::Resync(_) | Self::Restore(..) | Self::Dismiss(..) => &["POST", "OPTIONS"],
@@ -77,9 +86,10 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// May everybody ask, whatever the tokens? Whoever watches whether the program lives has none.
+    /// May everybody ask, whatever the tokens? Whoever watches whether the program lives has none,
+    /// and a browser gets the page before somebody types one in.
     pub fn is_public(self) -> bool {
-        matches!(self, Self::Health | Self::Ready)
+        matches!(self, Self::Health | Self::Ready | Self::Page(_))
     }
 }
 
@@ -98,7 +108,8 @@ mod tests {
             ("/customers/c/conflicts/7", Route::Nothing),
             ("/customers/c/conflicts/7/restore/x", Route::Nothing),
             ("/Customers", Route::Nothing),
-            ("/", Route::Nothing),
+            ("/", Route::Page("/")),
+            ("/docs/docs.js", Route::Page("/docs/{file}")),
         ] {
             let request = Request::for_test("GET", url, &[], b"");
             assert_eq!(Route::of(&request), route, "{url}");

@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn what_differs_stays_different() {
-        for (one, other) in [("Zoe", "Zoë"), ("ı", "l"), ("王", "玉"), ("a", "а"), ("z", "ż")] {
+        for (one, other) in [("Zoe", "Zoë"), ("ı", "l"), ("王", "玉"), ("a", "а"), ("z", "ż")]
+        {
             assert_ne!(fold(one), fold(other));
         }
     }
