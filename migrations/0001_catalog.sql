@@ -87,7 +87,7 @@ CREATE TABLE conflicts (
     settled_at   INTEGER
 ) STRICT;
 CREATE INDEX conflicts_customer ON conflicts (customer);
-CREATE INDEX conflicts_open     ON conflicts (customer) WHERE settled_at IS NULL;
+CREATE INDEX conflicts_open     ON conflicts (id) WHERE settled_at IS NULL;
 
 -- Who made which version, and which fields it changed.
 CREATE TABLE history (

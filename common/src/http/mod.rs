@@ -7,9 +7,11 @@ mod problem;
 mod request;
 mod response;
 mod server;
+mod stream;
 
 pub use auth::{Guard, is_loopback};
 pub use problem::{Fault, Problem};
 pub use request::{Method, Request};
 pub use response::{Body, Response};
-pub use server::{Answer, Handler, Options, Server, method_name};
+pub use server::{Answer, BodyPlan, Handler, Options, Server, method_name};
+pub use stream::{BodyStream, Line, StreamLimits};

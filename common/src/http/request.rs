@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Fault, Problem};
+use super::{BodyStream, Fault, Problem, StreamLimits};
 use crate::error::Error;
 
 /// The methods that are known here; `HEAD` arrives as `Get`, since only its answer differs.
@@ -195,7 +195,17 @@ impl Request {
         }
         Ok(self.body.as_deref().unwrap_or_default())
     }
+
+    /// The body as it arrives, whatever its length. Taken once, and instead of [`Self::body`]; the
+    /// handler's `admit` must have said [`BodyPlan::Stream`](super::BodyPlan::Stream).
+    pub fn stream(&mut self, limits: StreamLimits) -> Result<BodyStream, Problem> {
+        self.body(STREAMED_BYTES_MAX)?;
+        Ok(BodyStream::of_memory(self.body.take().unwrap_or_default(), limits))
+    }
 }
+
+/// Until bodies are really streamed: the most that is kept of one.
+const STREAMED_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 fn read(inner: &mut tiny_http::Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let too_long = || Problem::new(413, format!("the body is longer than {bytes_max} bytes"));

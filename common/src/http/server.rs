@@ -36,8 +36,26 @@ const DECLARED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a handler gives back; an error becomes `application/problem+json`.
 pub type Answer = std::result::Result<Response, Problem>;
 
+/// What is to become of a request's body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BodyPlan {
+    /// It is gathered before the request is handed on; beyond so many bytes it is 413.
+    Gather { bytes_max: usize },
+    /// The handler reads it as it arrives, with [`Request::stream`].
+    Stream,
+}
+
+/// The longest body that is gathered, unless the handler says otherwise.
+const GATHERED_BYTES_MAX: usize = 1024 * 1024;
+
 /// What the server does with requests.
 pub trait Handler: Send + Sync + 'static {
+    /// Asked once about each request, before anything of its body is read: what can be refused by
+    /// method, path and headers alone (401, 404, 405, 415) is refused here. It must not block.
+    fn admit(&self, _request: &Request) -> std::result::Result<BodyPlan, Problem> {
+        Ok(BodyPlan::Gather { bytes_max: GATHERED_BYTES_MAX })
+    }
+
     /// Answers a request. It may block: other workers go on.
     fn handle(&self, request: &mut Request) -> Answer;
 
@@ -183,8 +201,11 @@ impl Worker {
         let (mut request, problem) = Request::new(inner);
         let answer = match problem {
             Some(problem) => Err(problem),
-            None => catch_unwind(AssertUnwindSafe(|| self.handler.handle(&mut request)))
-                .unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
+            None => catch_unwind(AssertUnwindSafe(|| {
+                self.handler.admit(&request)?;
+                self.handler.handle(&mut request)
+            }))
+            .unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
         };
         let response = answer.unwrap_or_else(|problem| {
             log_inside(&request, &problem);

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params_from_iter};
 
-use super::entries::{CUSTOMER_COLUMNS, Numbered, State, customer_of, fold, with_systems};
+use super::entries::{CUSTOMER_COLUMNS, Numbered, State, customer_of, with_systems};
 use super::error::Doing;
+use super::fold::fold;
 use super::search;
 use crate::error::{Error, Result};
 use crate::record::Millis;

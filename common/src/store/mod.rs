@@ -10,9 +10,12 @@
 mod conflicts;
 mod entries;
 mod error;
+mod fold;
+mod history;
 mod list;
 mod meta;
 mod migrate;
+mod notes;
 mod open;
 mod outbox;
 mod remembered;
@@ -25,8 +28,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use conflicts::{NotedConflict, Version};
+pub use conflicts::{ConflictQuery, NotedConflict};
 pub use entries::State;
+pub use history::Version;
 pub use list::{Cursor, Page, Query};
 pub use meta::Counts;
 pub use open::database_path;
@@ -120,12 +124,12 @@ impl Store {
 
     /// The versions of a customer after this one, oldest first: who made them, which fields.
     pub fn history(&self, id: &str, after: u64, max: usize) -> Result<Vec<Version>> {
-        conflicts::history(&self.conn, id, after, max)
+        history::history(&self.conn, id, after, max)
     }
 
-    /// The conflicts of a customer that nobody has settled, oldest first.
-    pub fn conflicts(&self, id: &str) -> Result<Vec<NotedConflict>> {
-        conflicts::open_of(&self.conn, id)
+    /// Conflicts, oldest first.
+    pub fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<NotedConflict>> {
+        conflicts::list(&self.conn, query)
     }
 
     /// The remembered answer to this Idempotency-Key.
