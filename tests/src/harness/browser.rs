@@ -6,12 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::http::call;
-use super::until;
+use super::{PATIENCE, until};
 
 /// How the programs are called, by those who package them.
 const BROWSERS: [&str; 4] =
@@ -70,6 +71,8 @@ impl Browser {
             flags.push("--no-sandbox".to_owned());
         }
         let wanted = json!({"capabilities": {"alwaysMatch": {
+            // What a page needs is waited for by what it shows; a slow machine is no failure.
+            "pageLoadStrategy": "none",
             "goog:chromeOptions": {"args": flags, "binary": browser},
             "goog:loggingPrefs": {"browser": "ALL"}}}});
         let session = format!("{address}/session");
@@ -147,9 +150,19 @@ impl Browser {
 
     /// Waits until the element shows this text.
     pub fn shows(&self, selector: &str, text: &str) {
-        until(&format!("{selector} shows {text:?}"), || {
-            self.text(selector).filter(|shown| shown.contains(text)).map(|_| ())
-        });
+        let start = Instant::now();
+        loop {
+            let shown = self.text(selector);
+            if shown.as_ref().is_some_and(|shown| shown.contains(text)) {
+                return;
+            }
+            if start.elapsed() > PATIENCE {
+                let page = self.text("body");
+                let complaints = self.complaints();
+                panic!("{selector} shows {shown:?}, not {text:?}: {complaints:?} {page:?}");
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
     }
 
     /// Waits for the element and clicks it, as a person would: what covers it gets the click.
