@@ -132,6 +132,12 @@ impl Store {
         conflicts::list(&self.conn, query)
     }
 
+    /// Are there customers that the search index does not know yet? Searches find them all the
+    /// same, only slower.
+    pub fn search_is_behind(&self) -> Result<bool> {
+        search::is_behind(&self.conn)
+    }
+
     /// The remembered answer to this Idempotency-Key.
     pub fn recall(&self, key: &str) -> Result<Option<Remembered>> {
         remembered::recall(&self.conn, key)
