@@ -37,7 +37,7 @@ pub use open::database_path;
 pub use outbox::OutboxRow;
 pub use remembered::Remembered;
 pub use tx::Tx;
-pub use writer::{WRITES_PER_COMMIT_MAX, Writer};
+pub use writer::{Started, WRITES_PER_COMMIT_MAX, Writer};
 
 use self::error::Doing;
 use crate::error::Result;

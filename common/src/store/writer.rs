@@ -4,9 +4,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TryRecvError, channel, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,7 +67,16 @@ impl Writer {
         &self,
         work: impl FnOnce(&Tx) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (sender, answer) = channel();
+        self.start(work)?.wait()
+    }
+
+    /// The same, without waiting for it: who has many things to write starts them one after the
+    /// other, and they are done in this order.
+    pub fn start<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Started<T>, Error> {
+        let (sender, answer) = sync_channel(1);
         let job: Job = Box::new(move |tx| {
             let done = tx.map_err(Error::clone).and_then(work);
             let stays = done.is_ok();
@@ -80,12 +87,32 @@ impl Writer {
             (answer, stays)
         });
         self.jobs.send(job).map_err(|_| Error::fatal(OPERATION, "the writing thread has ended"))?;
-        answer.recv().unwrap_or_else(|_| Err(Error::reject(OPERATION, "the write panicked")))
+        Ok(Started(answer))
     }
 
     /// Calls this on the writing thread after every commit. It must be quick and never write.
     pub fn on_commit(&self, call: impl Fn() + Send + 'static) {
         self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(call));
+    }
+}
+
+/// A write under way.
+#[derive(Debug)]
+pub struct Started<T>(Receiver<Result<T, Error>>);
+
+impl<T> Started<T> {
+    /// Blocks until the write is durable, or until it is known that it is not done.
+    pub fn wait(self) -> Result<T, Error> {
+        self.0.recv().unwrap_or_else(|_| Err(Error::reject(OPERATION, "the write panicked")))
+    }
+
+    /// What became of it, if that is known already.
+    pub fn try_wait(self) -> Result<Result<T, Error>, Self> {
+        match self.0.try_recv() {
+            Ok(done) => Ok(done),
+            Err(TryRecvError::Empty) => Err(self),
+            Err(TryRecvError::Disconnected) => Ok(self.wait()),
+        }
     }
 }
 
@@ -223,6 +250,8 @@ fn in_savepoint(conn: &Connection, job: Job) -> Result<Option<Answer>, Error> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use std::sync::mpsc::channel;
 
     use super::super::tests::{create, folder, fresh};
     use super::*;

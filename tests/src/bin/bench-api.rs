@@ -396,6 +396,7 @@ fn lists(api: &Api, folder: &Path) {
 
 fn export(api: &Api) {
     api.forget_most();
+    println!("{:<44} {:>10} KiB", "resident before the export", api.resident());
     let (begun, busy) = (Instant::now(), api.busy());
     let mut stream = TcpStream::connect(&api.address).expect("connects");
     let head = "GET /customers HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\
