@@ -22,7 +22,11 @@ const TRANSACTION_MS_MAX: u64 = 10;
 const WRITES_WAITING_MAX: usize = 4_096;
 /// Having written for this long without a break, the writer lets the other program in…
 const HOLD_MS_MAX: u64 = 10;
-/// …for this long: twice as long as a waiting program takes to look again.
+/// …or for this long, while the other one has written nothing lately: it may not even run.
+const HOLD_ALONE_MS_MAX: u64 = 100;
+/// What "lately" means.
+const LATELY_MS: u64 = 2_000;
+/// The other one is let in for this long: twice as long as it takes to look again.
 const YIELD_MS: u64 = 2;
 /// The search index catches up when nothing was to be written for this long…
 const SEARCH_IDLE_MS: u64 = 20;
@@ -118,12 +122,13 @@ impl<T> Started<T> {
 
 fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Callback>>) {
     let mut held_since = Instant::now();
+    let mut other = Other::default();
     let mut looked = Instant::now();
     let mut idle_ms = SEARCH_LOOK_MS;
     loop {
         let first = match waiting.try_recv() {
             Ok(job) => {
-                if held_since.elapsed() >= Duration::from_millis(HOLD_MS_MAX) {
+                if held_since.elapsed() >= other.hold_max() {
                     std::thread::sleep(Duration::from_millis(YIELD_MS));
                     held_since = Instant::now();
                 }
@@ -143,6 +148,7 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
         let idle = first.is_none();
         if let Some(first) = first {
             idle_ms = SEARCH_IDLE_MS;
+            other.look(&store);
             if write_together(&mut store.conn, first, waiting) {
                 for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                     call();
@@ -153,6 +159,30 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
             idle_ms = if catch_up(&mut store) { YIELD_MS } else { SEARCH_LOOK_MS };
             looked = Instant::now();
         }
+    }
+}
+
+/// What is known of the other program that writes to the file.
+#[derive(Default)]
+struct Other {
+    version: i64,
+    wrote_at: Option<Instant>,
+}
+
+impl Other {
+    fn look(&mut self, store: &Store) {
+        // What cannot be asked now is asked before the next transaction.
+        let Ok(version) = store.data_version() else { return };
+        if version != self.version {
+            self.version = version;
+            self.wrote_at = Some(Instant::now());
+        }
+    }
+
+    fn hold_max(&self) -> Duration {
+        let lately = Duration::from_millis(LATELY_MS);
+        let is_there = self.wrote_at.is_some_and(|at| at.elapsed() < lately);
+        Duration::from_millis(if is_there { HOLD_MS_MAX } else { HOLD_ALONE_MS_MAX })
     }
 }
 

@@ -376,7 +376,7 @@ fn lists(api: &Api, folder: &Path) {
         "/conflicts".to_owned(),
         "/metrics".to_owned(),
     ];
-    println!("{:<60} {:>9} {:>9} {:>8}", "list", "median", "most", "rows");
+    println!("{:<60} {:>9} {:>9} {:>8} {:>8}", "list", "median", "most", "rows", "KiB");
     for path in paths {
         let mut times = Vec::new();
         let mut rows = 0;
@@ -390,7 +390,7 @@ fn lists(api: &Api, folder: &Path) {
         let shown: String = path.chars().take(60).collect();
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let (median, most) = (ms(times[ROUNDS / 2]), ms(times[ROUNDS - 1]));
-        println!("{shown:<60} {median:>6.1} ms {most:>6.1} ms {rows:>8}");
+        println!("{shown:<60} {median:>6.1} ms {most:>6.1} ms {rows:>8} {:>8}", api.resident());
     }
 }
 
