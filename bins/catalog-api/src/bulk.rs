@@ -1,34 +1,36 @@
 //! `POST /customers` with NDJSON: many customers, a line each, and a result per line in order, in
 //! constant memory however many there are. No line's error stops the rest.
 //!
-//! One thread reads and judges lines, a second one commits them, many in one transaction, and what
-//! the client does not take at once waits in a spool: most clients read no answer before they have
-//! sent all, and neither side may wait for the other.
+//! One thread reads and judges lines and hands them to the writer, which commits many at once. A
+//! second one gathers what became of them, in order. What the client does not take soon waits in a
+//! spool: most clients read no answer before they have sent all, and neither side may wait for the
+//! other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use common::error::{Error, Kind, Result};
+use common::error::{Error, Result};
 use common::http::{Answer, BodyStream, Line, Problem, Request, Response, StreamLimits};
-use common::store::Writer;
+use common::store::{Started, Writer};
 
 use crate::api::Api;
 use crate::pages::{self, NDJSON};
 use crate::spool::{self, Spool};
-use crate::upsert::{self, Judged, Outcome, Upsert};
+use crate::upsert::{self, Outcome};
 
 /// Imports at once. Each has two threads and some megabytes, and they share one writer anyway.
 const IMPORTS_MAX: usize = 4;
 
-/// Customers in one transaction, at most: some 10 ms of the one writer's time.
-const LINES_PER_COMMIT: usize = 250;
+/// Lines of an import that are on their way to the disk, at most: two commits full, so that the
+/// writer never waits for more.
+const LINES_UNDER_WAY: usize = 1_024;
 
-/// Bytes of lines in one transaction, at most.
-const BYTES_PER_COMMIT: usize = 1024 * 1024;
+/// Bytes of lines on their way, at most: lines may be long.
+const BYTES_UNDER_WAY: usize = 4 * 1024 * 1024;
 
-/// Batches that are judged and wait for the writer.
-const BATCHES_WAITING: usize = 2;
+/// Results that are gathered before they are handed on, if more are there at once.
+const RESULT_BYTES: usize = 32 * 1024;
 
 /// A stack that is enough for JSON as deep as it may be.
 const STACK_BYTES: usize = 512 * 1024;
@@ -62,8 +64,18 @@ impl Drop for Import {
     }
 }
 
-/// Lines that go into one transaction.
-type Batch = Vec<Judged>;
+/// A line that was read.
+struct Read {
+    line: u64,
+    bytes: usize,
+    result: Pending,
+}
+
+/// What became of a line, or will.
+enum Pending {
+    Known(Outcome),
+    Started(Started<Outcome>),
+}
 
 pub fn import(api: &Api, request: &mut Request) -> Answer {
     request.only_parameters(&[])?;
@@ -76,13 +88,11 @@ pub fn import(api: &Api, request: &mut Request) -> Answer {
     let import = api.imports.begin()?;
     let body = request.stream(StreamLimits::BULK)?;
     let (spool, results) = spool::in_folder(&api.folder);
-    let (send, batches) = sync_channel(BATCHES_WAITING);
-    let writer = api.writer.clone();
-    start("import", move || read(body, &send))?;
-    start("commit", move || {
-        write(&batches, &writer, &spool);
-        drop(import);
-    })?;
+    let (send, lines) = sync_channel(LINES_UNDER_WAY);
+    let (writer, room) = (api.writer.clone(), Arc::new(Room::default()));
+    let gathering = Gathering { room: Arc::clone(&room), spool, _import: import };
+    start("import", move || read(body, &writer, &room, &send))?;
+    start("results", move || gathering.run(&lines))?;
     Ok(Response::stream(NDJSON, results))
 }
 
@@ -92,106 +102,135 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Reads to the end of the body, or until nobody wants the batches any more.
-fn read(mut body: BodyStream, batches: &SyncSender<Batch>) {
-    let (mut batch, mut bytes) = (Batch::new(), 0);
-    let mut number = 0;
+/// Reads to the end of the body, or until nobody wants the results any more.
+fn read(mut body: BodyStream, writer: &Writer, room: &Room, send: &SyncSender<Read>) {
+    let mut line = 0;
     loop {
-        number += 1;
-        let judged = match body.line() {
-            Ok(None) => break,
-            Ok(Some(Line::Text(text))) if text.iter().all(u8::is_ascii_whitespace) => None,
+        line += 1;
+        let (result, bytes, last) = match body.line() {
+            Ok(None) => return,
+            Ok(Some(Line::Text(text))) if text.iter().all(u8::is_ascii_whitespace) => continue,
             Ok(Some(Line::Text(text))) => {
-                bytes += text.len();
-                Some(upsert::judge(number, text))
+                room.take(text.len());
+                (begin(writer, line, text), text.len(), false)
             }
             Ok(Some(Line::TooLong)) => {
                 let limit = StreamLimits::BULK.line_bytes_max;
-                Some(Err(Outcome::refused(
-                    number,
-                    413,
-                    "line",
-                    format!("longer than {limit} bytes"),
-                )))
+                let message = format!("is longer than {limit} bytes");
+                (Pending::Known(Outcome::refused(line, 413, "line", message)), 0, false)
             }
             Err(problem) => {
-                // What came of the last line is not the whole of it.
-                let message = format!("{}; nothing from here on was read", problem.detail);
-                batch.push(Err(Outcome::refused(number, problem.status, "body", message)));
-                break;
+                // What came of this line is not the whole of it.
+                let message = format!("{}; nothing from here on was done", problem.detail);
+                let refused = Outcome::refused(line, problem.status, "body", message);
+                (Pending::Known(refused), 0, true)
             }
         };
-        batch.extend(judged);
-        let full = batch.len() >= LINES_PER_COMMIT || bytes >= BYTES_PER_COMMIT;
-        // A client that waits for its results before it sends more must get them.
-        if full || !batch.is_empty() && !body.has_line() {
-            if batches.send(std::mem::take(&mut batch)).is_err() {
-                return;
-            }
-            bytes = 0;
-        }
-    }
-    if !batch.is_empty() {
-        // Nobody left to tell if nobody takes it.
-        let _ = batches.send(batch);
-    }
-}
-
-/// Commits batch by batch; a result is told when its line is durable, not before.
-fn write(batches: &Receiver<Batch>, writer: &Writer, spool: &Spool) {
-    let mut lines = Vec::new();
-    while let Ok(mut batch) = batches.recv() {
-        while batch.len() < LINES_PER_COMMIT
-            && let Ok(more) = batches.try_recv()
-        {
-            batch.extend(more);
-        }
-        lines.clear();
-        for outcome in commit(writer, batch) {
-            pages::line(&mut lines, &outcome);
-        }
-        if let Err(error) = spool.write(&lines) {
-            log::debug!("an import ends early: {error}");
+        if send.send(Read { line, bytes, result }).is_err() || last {
             return;
         }
     }
 }
 
-fn commit(writer: &Writer, batch: Batch) -> Vec<Outcome> {
-    let batch = Arc::new(batch);
-    let lines = Arc::clone(&batch);
-    let error = match writer.run(move |tx| lines.iter().map(|line| one(tx, line)).collect()) {
-        Ok(outcomes) => return outcomes,
-        Err(error) => error,
+fn begin(writer: &Writer, line: u64, text: &[u8]) -> Pending {
+    let upsert = match upsert::judge(line, text) {
+        Ok(upsert) => upsert,
+        Err(outcome) => return Pending::Known(outcome),
     };
-    match error.kind {
-        // One of them cannot be stored: find it, and let the others through.
-        Kind::Reject => (0..batch.len())
-            .map(|index| {
-                let lines = Arc::clone(&batch);
-                let done = writer.run(move |tx| one(tx, &lines[index]));
-                done.unwrap_or_else(|error| failed(&batch[index], &error))
-            })
-            .collect(),
-        Kind::Retry | Kind::Fatal => batch.iter().map(|line| failed(line, &error)).collect(),
-    }
-}
-
-fn one(tx: &common::store::Tx, line: &Judged) -> Result<Outcome> {
-    match line {
-        Ok(upsert) => upsert::apply(tx, upsert),
-        Err(outcome) => Ok(outcome.clone()),
+    match writer.start(move |tx| upsert::apply(tx, upsert)) {
+        Ok(started) => Pending::Started(started),
+        Err(error) => Pending::Known(failed(line, error)),
     }
 }
 
 /// The inside of the error is for the log.
-fn failed(line: &Judged, error: &Error) -> Outcome {
-    match line {
-        Err(outcome) => outcome.clone(),
-        Ok(Upsert { line, .. }) => {
-            log::error!("line {line} of an import: {error}");
-            let problem = Problem::inside(error.clone());
-            Outcome::refused(*line, problem.status, "line", problem.detail)
+fn failed(line: u64, error: Error) -> Outcome {
+    log::error!("line {line} of an import: {error}");
+    let problem = Problem::inside(error);
+    Outcome::refused(line, problem.status, "line", problem.detail)
+}
+
+/// Gathers the results in order. A result is told when its line is durable, not before.
+struct Gathering {
+    room: Arc<Room>,
+    spool: Spool,
+    _import: Import,
+}
+
+impl Gathering {
+    fn run(&self, lines: &Receiver<Read>) {
+        let mut results = Vec::new();
+        loop {
+            let Some(read) = lines.try_recv().ok().or_else(|| {
+                // Whoever waits for the results so far before he sends more gets them.
+                self.hand_on(&mut results).then(|| lines.recv().ok())?
+            }) else {
+                break;
+            };
+            let outcome = match read.result {
+                Pending::Known(outcome) => Ok(outcome),
+                Pending::Started(started) => match started.try_wait() {
+                    Ok(done) => done,
+                    Err(started) if self.hand_on(&mut results) => started.wait(),
+                    Err(_) => break,
+                },
+            };
+            self.room.give_back(read.bytes);
+            let outcome = outcome.unwrap_or_else(|error| failed(read.line, error));
+            pages::line(&mut results, &outcome);
+            if results.len() >= RESULT_BYTES && !self.hand_on(&mut results) {
+                break;
+            }
         }
+        // Whoever still waits for room finds that nobody wants his line.
+        self.room.open();
+    }
+
+    /// False when nobody wants them.
+    fn hand_on(&self, results: &mut Vec<u8>) -> bool {
+        if results.is_empty() {
+            return true;
+        }
+        let written = self.spool.write(results);
+        results.clear();
+        if let Err(error) = &written {
+            log::debug!("an import ends early: {error}");
+        }
+        written.is_ok()
     }
 }
+
+/// Room for the bytes of lines under way.
+#[derive(Debug, Default)]
+struct Room {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Room {
+    /// Waits until there is room for so many. A line always fits where there is none.
+    fn take(&self, bytes: usize) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while *taken > 0 && *taken != OPEN && *taken + bytes > BYTES_UNDER_WAY {
+            taken = self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        if *taken != OPEN {
+            *taken += bytes;
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken -= bytes;
+        self.freed.notify_one();
+    }
+
+    /// Nobody waits here any more.
+    fn open(&self) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = OPEN;
+        self.freed.notify_one();
+    }
+}
+
+/// Taken by nobody and for good.
+const OPEN: usize = usize::MAX;

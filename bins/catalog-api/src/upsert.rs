@@ -11,9 +11,9 @@ use crate::body;
 use crate::customers::{SYSTEMS, commit, envelope};
 
 /// A line that reads well.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Upsert {
-    pub line: u64,
+    line: u64,
     id: Option<String>,
     fields: Fields,
 }
@@ -22,7 +22,7 @@ pub struct Upsert {
 pub type Judged = std::result::Result<Upsert, Outcome>;
 
 /// What became of a line, for the one who sent it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Outcome {
     line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,34 +65,32 @@ pub fn judge(line: u64, text: &[u8]) -> Judged {
 }
 
 /// Makes or replaces the customer, with its event, in this transaction.
-pub fn apply(tx: &Tx, upsert: &Upsert) -> Result<Outcome> {
-    let Upsert { line, id, fields } = upsert;
-    let known = id.as_deref().map(|id| tx.entry(id)).transpose()?.flatten();
+pub fn apply(tx: &Tx, upsert: Upsert) -> Result<Outcome> {
+    let known = upsert.id.as_deref().map(|id| tx.entry(id)).transpose()?.flatten();
     let Some(mut entry) = known else { return create(tx, upsert) };
-    let id = entry.customer.id.clone();
+    let (line, id) = (upsert.line, entry.customer.id.clone());
     if entry.customer.deleted {
         let message = "is of a customer that was deleted; ids are never used again";
         let errors = vec![Fault::new("id", message)];
-        return Ok(Outcome::invalid(*line, Some(id), 409, errors));
+        return Ok(Outcome::invalid(line, Some(id), 409, errors));
     }
     let envelope = envelope();
-    let changed = write::edit(&mut entry, fields, envelope.now);
+    let changed = write::edit(&mut entry, &upsert.fields, envelope.now);
     if !changed.is_empty() {
         commit(tx, &mut entry, &changed, envelope)?;
     }
-    Ok(Outcome::done(*line, 200, id, entry.customer.version))
+    Ok(Outcome::done(line, 200, id, entry.customer.version))
 }
 
-fn create(tx: &Tx, upsert: &Upsert) -> Result<Outcome> {
-    let Upsert { line, id, fields } = upsert;
-    if let Err(faults) = validate::creatable(id.as_deref(), fields) {
+fn create(tx: &Tx, Upsert { line, id, fields }: Upsert) -> Result<Outcome> {
+    if let Err(faults) = validate::creatable(id.as_deref(), &fields) {
         let errors = faults.into_iter().map(body::fault).collect();
-        return Ok(Outcome::invalid(*line, id.clone(), 422, errors));
+        return Ok(Outcome::invalid(line, id, 422, errors));
     }
-    let id = id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let envelope = envelope();
-    let mut entry = write::create(id.clone(), fields.clone(), &SYSTEMS, envelope.now);
     let changed: Vec<Field> = fields.iter().map(|(field, _)| field.clone()).collect();
+    let mut entry = write::create(id, fields, &SYSTEMS, envelope.now);
     commit(tx, &mut entry, &changed, envelope)?;
-    Ok(Outcome::done(*line, 201, id, entry.customer.version))
+    Ok(Outcome::done(line, 201, entry.customer.id, entry.customer.version))
 }

@@ -4,6 +4,9 @@
 use std::io::{self, Cursor, Read};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
 use super::Problem;
 
 /// How long a streamed body may take. Its length has no limit, a line's has.
@@ -49,8 +52,20 @@ pub struct BodyStream {
     line: Vec<u8>,
 }
 
+/// What the door hands over of a body.
+pub enum Piece {
+    Data(Vec<u8>),
+    /// All of it was there.
+    End,
+}
+
+pub type Pieces = mpsc::Receiver<Result<Piece, Problem>>;
+
 enum Source {
     Memory(Cursor<Vec<u8>>),
+    /// From the door, whose runtime has the timers.
+    Wire(Pieces, Handle),
+    Ended,
 }
 
 impl std::fmt::Debug for BodyStream {
@@ -64,7 +79,14 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 impl BodyStream {
     pub(super) fn of_memory(bytes: Vec<u8>, limits: StreamLimits) -> Self {
-        let source = Source::Memory(Cursor::new(bytes));
+        Self::new(Source::Memory(Cursor::new(bytes)), limits)
+    }
+
+    pub(super) fn of_wire(pieces: Pieces, timers: Handle, limits: StreamLimits) -> Self {
+        Self::new(Source::Wire(pieces, timers), limits)
+    }
+
+    fn new(source: Source, limits: StreamLimits) -> Self {
         let (piece, line) = (Vec::new(), Vec::new());
         Self { source, limits, until: None, piece, read: 0, line }
     }
@@ -100,19 +122,19 @@ impl BodyStream {
         }
     }
 
-    /// Has a whole line arrived, so that [`Self::line`] will not wait?
-    pub fn has_line(&self) -> bool {
-        self.piece[self.read..].contains(&b'\n')
-    }
-
     /// Waits for more of the body. False at its end.
     fn fill(&mut self) -> Result<bool, Problem> {
-        let until = *self.until.get_or_insert_with(|| Instant::now() + self.limits.total);
-        if Instant::now() >= until {
-            let seconds = self.limits.total.as_secs();
-            return Err(Problem::new(408, format!("the body took longer than {seconds} s")));
+        let total = self.limits.total;
+        let until = *self.until.get_or_insert_with(|| Instant::now() + total);
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Problem::new(
+                408,
+                format!("the body took longer than {} s", total.as_secs()),
+            ));
         }
         self.read = 0;
+        self.piece.clear();
         match &mut self.source {
             Source::Memory(cursor) => {
                 self.piece.resize(PIECE_BYTES, 0);
@@ -120,6 +142,19 @@ impl BodyStream {
                 let length = cursor.read(&mut self.piece).unwrap_or(0);
                 self.piece.truncate(length);
             }
+            Source::Wire(pieces, timers) => {
+                let wait = left.min(self.limits.idle);
+                match next(pieces, timers, wait) {
+                    Ok(Piece::Data(piece)) => self.piece = piece,
+                    Ok(Piece::End) => self.source = Source::Ended,
+                    Err(problem) => {
+                        // The door reads no more for somebody who has given up.
+                        self.source = Source::Ended;
+                        return Err(problem);
+                    }
+                }
+            }
+            Source::Ended => {}
         }
         Ok(!self.piece.is_empty())
     }
@@ -138,6 +173,17 @@ impl Read for BodyStream {
         self.read += length;
         Ok(length)
     }
+}
+
+/// What comes next, within a time. It may be called on any thread that may block.
+fn next(pieces: &mut Pieces, timers: &Handle, wait: Duration) -> Result<Piece, Problem> {
+    let received = match pieces.try_recv() {
+        Ok(received) => Some(received),
+        Err(_) => timers
+            .block_on(async { tokio::time::timeout(wait, pieces.recv()).await })
+            .map_err(|_| Problem::new(408, "the body came too slowly"))?,
+    };
+    received.unwrap_or_else(|| Err(Problem::new(400, "the body ended before its end")))
 }
 
 fn without_return(line: &[u8]) -> &[u8] {

@@ -37,7 +37,7 @@ pub use open::database_path;
 pub use outbox::OutboxRow;
 pub use remembered::Remembered;
 pub use tx::Tx;
-pub use writer::{WRITES_PER_COMMIT_MAX, Writer};
+pub use writer::{Started, WRITES_PER_COMMIT_MAX, Writer};
 
 use self::error::Doing;
 use crate::error::Result;
@@ -107,6 +107,11 @@ impl Store {
         outbox::after(&self.conn, seq, max)
     }
 
+    /// The number of the newest row of the outbox; those written later have higher ones.
+    pub fn outbox_last(&self) -> Result<i64> {
+        outbox::last(&self.conn)
+    }
+
     /// How many rows wait in the outbox.
     pub fn outbox_len(&self) -> Result<u64> {
         meta::count(&self.conn, "outbox")
@@ -130,6 +135,12 @@ impl Store {
     /// Conflicts, oldest first.
     pub fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<NotedConflict>> {
         conflicts::list(&self.conn, query)
+    }
+
+    /// Are there customers that the search index does not know yet? Searches find them all the
+    /// same, only slower.
+    pub fn search_is_behind(&self) -> Result<bool> {
+        search::is_behind(&self.conn)
     }
 
     /// The remembered answer to this Idempotency-Key.

@@ -66,6 +66,12 @@ pub(super) fn after(conn: &Connection, seq: i64, max: usize) -> Result<Vec<Outbo
         .doing("read the outbox")
 }
 
+pub(super) fn last(conn: &Connection) -> Result<i64> {
+    conn.prepare_cached("SELECT ifnull(max(seq), 0) FROM outbox")
+        .and_then(|mut statement| statement.query_one([], |row| row.get(0)))
+        .doing("read the outbox")
+}
+
 pub(super) fn delivered(conn: &Connection, seqs: &[i64]) -> Result<()> {
     let mut statement =
         conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1").doing("empty the outbox")?;

@@ -1,6 +1,6 @@
 //! Starts the program with `--to -`, asks it over HTTP, reads it on stdout.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, mpsc};
