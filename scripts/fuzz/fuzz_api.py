@@ -19,6 +19,9 @@ def before_call(context, case, kwargs):
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch("[!-~]([ -~]{0,200}[!-~])?", key):
         case.headers["Idempotency-Key"] = key + str(uuid.uuid4())
+    # It is for one customer.
+    if case.media_type == "application/x-ndjson" and case.headers:
+        case.headers.pop("Idempotency-Key", None)
     # A cursor belongs to the list it was given for.
     if "updated_since" in (case.query or {}):
         case.query.pop("cursor", None)
