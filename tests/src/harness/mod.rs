@@ -3,6 +3,8 @@
 pub mod http;
 pub mod own_broker;
 pub mod process;
+pub mod topic;
+pub mod webhooks;
 pub mod world;
 
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use own_broker::OwnBroker;
 pub use process::Program;
+pub use topic::Topic;
 pub use world::World;
 
 /// How long anything may take to happen before a test fails. Generous: a healthy run never waits
