@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use serde_json::Value as Json;
@@ -82,7 +83,7 @@ impl Topic {
                 value: message.payload().unwrap_or_default().to_vec(),
                 headers: message
                     .headers()
-                    .map(|all| all.iter().map(text).collect())
+                    .map(|all| all.iter().map(|header| text(&header)).collect())
                     .unwrap_or_default(),
             });
         }
@@ -119,7 +120,7 @@ impl Topic {
     }
 }
 
-fn text(header: Header<'_, &[u8]>) -> (String, String) {
+fn text(header: &Header<'_, &[u8]>) -> (String, String) {
     let value = header.value.unwrap_or_default();
     (header.key.to_owned(), String::from_utf8_lossy(value).into_owned())
 }
@@ -127,7 +128,7 @@ fn text(header: Header<'_, &[u8]>) -> (String, String) {
 /// Each partition and where it ends. Nothing is ever deleted here, so that is how many it holds.
 fn ends(consumer: &BaseConsumer, topic: &str) -> Vec<(i32, i64)> {
     let Ok(metadata) = consumer.fetch_metadata(Some(topic), WAIT) else { return Vec::new() };
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     partitions
         .map(|partition| {
             let marks = consumer.fetch_watermarks(topic, partition.id(), WAIT);

@@ -12,13 +12,14 @@ fn a_catalog_id_copied_to_a_new_customer_takes_no_link_over() {
     let copy = world.stripe("POST", "/v1/customers", &copy).body;
     let copied = copy["id"].as_str().expect("an id");
     world.stripe("POST", &format!("/v1/customers/{copied}"), "name=Copy+edited");
-    world.stripe("DELETE", &format!("/v1/customers/{copied}"), "");
     // The id alone, without the stamp: somebody's own customer.
     let lone =
         world.stripe("POST", "/v1/customers", &format!("name=Lone&metadata[catalog_id]={id}"));
     let lone = lone.body["id"].as_str().expect("an id").to_owned();
     world.catalog_until(&lone, "as born at Stripe", |it| it["name"] == "Lone");
     world.taken_in();
+    let reply = world.api("GET", &format!("/customers/{copied}"), None);
+    assert_eq!(reply.status, 404, "it is noted, and is no customer of ours: {reply:?}");
     let here = world.api("GET", &format!("/customers/{id}"), None).body;
     assert_eq!((&here["name"], &here["version"]), (&json!("Ada"), &json!(1)), "{here}");
     assert_eq!(here["sync"]["stripe"]["id"], remote.as_str());

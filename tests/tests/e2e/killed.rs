@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tests::harness::{World, broker, until};
 
 const CUSTOMERS: usize = 150;
@@ -51,5 +51,5 @@ fn hook_to_catalog_killed_in_a_loop_forgets_no_event() {
         announced.records().iter().map(|record| record.json()["subject"].clone()).collect();
     let distinct: BTreeSet<String> = subjects.iter().map(Json::to_string).collect();
     assert_eq!((subjects.len(), distinct.len()), (CUSTOMERS, CUSTOMERS), "announced once each");
-    assert_eq!(world.our_writes(), [json!(0); 0], "and nothing went back to Stripe");
+    assert_eq!(world.our_writes(), [Json::Null; 0], "and nothing went back to Stripe");
 }
