@@ -80,18 +80,27 @@ fn an_older_echo_of_our_own_is_not_taken_for_theirs() {
 fn our_own_old_value_inside_a_persons_edit_does_not_undo_our_newer_one() {
     let Some(broker) = broker("our_own_old_value_inside_a_persons_edit") else { return };
     let mut world = World::start(&broker, &[]);
+    world.hold_webhooks();
     let (id, remote) = world.synced(&json!({"name": "Old", "email": "old@example.com"}));
-    // Our edit is on its way while somebody there edits another field: what they send us shows
-    // our old name beside their new address.
+    world.api("PATCH", &format!("/customers/{id}"), Some(&json!({"name": "Middle"})));
+    world.stripe_until(&remote, "edited", |it| it["name"] == "Middle");
+    world.brought();
+    // Our next edit is on its way while somebody there edits another field: what they send us
+    // shows a name of ours that we never saw there, beside their new address.
     world.outward = None;
     world.api("PATCH", &format!("/customers/{id}"), Some(&json!({"name": "New"})));
     world.stripe("POST", &format!("/v1/customers/{remote}"), "email=new%40example.com");
+    let events = world.events_of(&remote);
+    world.deliver(&events[2]);
     let theirs = |it: &Json| it["email"] == "new@example.com";
     let here = world.catalog_until(&id, "with their edit", theirs);
     assert_eq!(here["name"], "New", "ours stays: {here}");
     world.start_outward();
     let both = |it: &Json| it["name"] == "New" && it["email"] == "new@example.com";
     world.stripe_until(&remote, "with both", both);
+    for event in world.events_of(&remote) {
+        world.deliver(&event);
+    }
     world.taken_in();
     world.catalog_until(&id, "with both", both);
 }
