@@ -103,6 +103,11 @@ impl Store {
         outbox::after(&self.conn, seq, max)
     }
 
+    /// The number of the newest row there ever was in the outbox; 0 before the first.
+    pub fn outbox_last(&self) -> Result<i64> {
+        outbox::last(&self.conn)
+    }
+
     /// How many rows wait in the outbox.
     pub fn outbox_len(&self) -> Result<u64> {
         meta::count(&self.conn, "outbox")

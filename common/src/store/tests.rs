@@ -367,3 +367,19 @@ fn a_reader_sees_what_others_commit_and_cannot_write() {
     assert!(reader.write(|tx| tx.meta_set("cluster", "x")).is_err());
     assert_eq!(store.meta("cluster").expect("reads"), Some("abc".into()));
 }
+
+#[test]
+fn what_waits_in_the_outbox_is_told_by_row_even_after_older_rows_were_delivered() {
+    let (_folder, mut store) = fresh();
+    assert_eq!(store.outbox_last().expect("reads"), 0);
+    store.write(|tx| create(tx, "a", 10)).expect("creates");
+    let before = store.outbox_last().expect("reads");
+    store.write(|tx| create(tx, "b", 20)).expect("creates");
+    let waits =
+        |tx: &Tx| Ok((tx.outbox_waits_after(before, "a")?, tx.outbox_waits_after(before, "b")?));
+    assert_eq!(store.write(waits).expect("looks"), (false, true));
+    let rows = store.outbox_after(0, 9).expect("reads");
+    let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
+    store.write(|tx| tx.outbox_delivered(&seqs)).expect("deletes");
+    assert_eq!(store.outbox_last().expect("reads"), before + 1, "no number is used twice");
+}
