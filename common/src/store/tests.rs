@@ -68,6 +68,7 @@ fn full() -> Entry {
         announced_at: 12,
         announced_times: 2,
         error: Some("card declined".into()),
+        doubt: Some(13),
         own: [(Field::Name, 2), (Field::Metadata("a.b".into()), 5), (Field::Stamp, 1)].into(),
         refused: [(Field::Phone, refusal)].into(),
     };
@@ -327,12 +328,19 @@ fn the_counts_follow_every_change() {
         tx.save(&a)?;
         let mut b = tx.entry("b")?.expect("is there");
         write::delete(&mut b, 9);
+        b.systems.get_mut(STRIPE).expect("stripe").doubt = Some(9);
         tx.save(&b)?;
         tx.outbox_delivered(&[1, 2, 2, 77])
     };
     store.write(change).expect("changes");
-    let expected =
-        Counts { customers: 1, pending: 1, synced: 1, duplicates: 1, ..Counts::default() };
+    let expected = Counts {
+        customers: 1,
+        pending: 1,
+        synced: 1,
+        duplicates: 1,
+        doubts: 1,
+        ..Counts::default()
+    };
     assert_eq!(counted(&store), expected);
 }
 

@@ -127,10 +127,18 @@ impl World {
     }
 
     pub fn start_inward(&mut self) {
+        self.start_inward_with(|_| ());
+    }
+
+    /// With other flags or another environment.
+    pub fn start_inward_with(&mut self, change: impl FnOnce(&mut Command)) {
+        // Of two of one name the older one would be fenced.
+        self.inward = None;
         let mut mover = self.command("hook-to-catalog");
         mover.args(["--from", &self.topic("stripe_events")]);
         mover.args(["--from", &self.topic("stripe_results")]);
         mover.args(["--group", &format!("inward-{}", self.tag), "--instance", "test"]);
+        change(&mut mover);
         self.inward = Some(Program::start(mover));
     }
 

@@ -5,6 +5,7 @@ mod broker;
 mod copied;
 mod crash;
 mod deleted;
+mod doubt;
 mod killed;
 mod late;
 mod narrow;
