@@ -96,6 +96,11 @@ impl Store {
         list::list(&self.conn, query)
     }
 
+    /// The same, one customer after the other; says where the next page begins, if there is one.
+    pub fn list_each(&self, query: &Query, call: impl FnMut(Entry)) -> Result<Option<Cursor>> {
+        list::list_each(&self.conn, query, call)
+    }
+
     /// Calls for each customer that a list without a limit would have, in constant memory. It
     /// holds no lock while the caller works: what is changed meanwhile shows as changed.
     pub fn for_each(&self, query: &Query, call: impl FnMut(Entry) -> Result<()>) -> Result<()> {
