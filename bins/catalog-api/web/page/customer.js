@@ -10,15 +10,22 @@ import { History } from "./history.js";
 import { stateName } from "./list.js";
 import { address, go, place } from "./place.js";
 
+const TITLE = document.title;
+
 let open = null;
 
 // Shows the customer of the place: a frame at once, and what is in it when it is loaded.
 export function moved() {
   document.body.classList.toggle("one", place.id !== null);
   if (place.id === (open?.id ?? null)) return;
+  const before = open?.id;
   open = place.id === null ? null : new Customer(place.id);
+  document.title = TITLE;
   $("detail").replaceChildren(open?.element ?? h("p", { class: "nothing" },
     "Choose a customer to see how both sides stand."));
+  // On a phone the list makes room for the customer, and the focus goes with them.
+  if (open && !$("customers").checkVisibility()) open.name.focus();
+  else if (before && !open) $("rows").querySelector(`[data-id="${CSS.escape(before)}"]`)?.focus();
 }
 
 export async function load() {
@@ -64,14 +71,17 @@ class Customer {
     this.shown = customer;
     set(this.back, "href", address({ id: null }));
     setText(this.name, customer.name ?? customer.email ?? customer.id);
+    document.title = `${this.name.textContent} · ${TITLE}`;
     const systems = Object.entries(customer.sync);
     keyed(this.sides, [["catalog", null], ...systems], ([name]) => name, makeSide,
       (side, [name, sync]) => (sync ? this.system(side, name, sync) : this.catalog(side)));
     const columns = ["Field", "Catalog", ...systems.map(([name]) => capital(name))];
     keyed(this.columns, columns, (it) => it, (it) => h("th", { scope: "col" }, it));
-    const pending = systems.map(([name, sync]) => this.history.pending(name, sync.version));
+    const pending = systems.map(([name, sync]) =>
+      this.history.pending(name, sync.state === "synced" ? Infinity : sync.version));
     keyed(this.fields, rows(customer), ([field]) => field, makeField, (row, [field, value]) => {
       setText(row.children[1], shown(value));
+      row.children[1].classList.toggle("none", !value);
       systems.forEach(([, sync], n) => this.cell(row, n + 2, field, sync, pending[n].get(field)));
     });
     this.body.hidden = false;
@@ -86,9 +96,8 @@ class Customer {
     const state = sync.state === "pending" && sync.doubt ? "doubt" : sync.state;
     fill(side, capital(name), stateName(state), state, "", null, [
       sync.id ?? "Not there yet.",
-      sync.version ? `It has version ${sync.version}.` : null,
-      sync.version < this.shown.version && sync.state === "pending"
-        ? `Version ${this.shown.version} is on its way.` : null,
+      sync.state === "synced" ? "It has all changes."
+        : sync.version ? `It has changes up to version ${sync.version}.` : null,
       sync.error && `Refused: ${sync.error}`,
       ...Object.entries(sync.refused).map(([field, why]) => `${label(field)} refused: ${why}`),
       sync.doubt && `In doubt since ${new Date(sync.doubt).toLocaleString()}: a change was sent, `
@@ -127,8 +136,8 @@ class Customer {
     const text = "It is deleted here and at Stripe. Nothing brings it back.";
     if (!(await confirm(`Delete ${who}?`, text, "Delete"))) return;
     const headers = ifAt(version);
-    const gone = await attempt(() => call("DELETE", customerPath(id), { headers }), "Deleted.");
-    if (gone) go({ id: null });
+    const leave = () => go({ id: null }, { replace: true });
+    await attempt(() => call("DELETE", customerPath(id), { headers }), "Deleted.", leave);
   }
 }
 

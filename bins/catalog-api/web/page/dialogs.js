@@ -15,20 +15,18 @@ export function say(text, isBad = false) {
   silence = setTimeout(() => setText($("said"), ""), SAID_MS);
 }
 
-// Does something, says what came of it, and looks anew. True if it was done.
-export async function attempt(work, done) {
-  let fine = false;
+// Does something, says what came of it, goes on if it was done, and looks anew.
+export async function attempt(work, done, next) {
   try {
     await work();
     say(done);
-    fine = true;
+    next?.();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (problem.status === 401) askToken(problem.message);
     else say(sentence(problem.message), true);
   }
   dispatchEvent(new Event("refresh"));
-  return fine;
 }
 
 export function sentence(text) {

@@ -36,13 +36,16 @@ export class History {
   }
 
   // The newest version of ours that changed each field and came after `acked`: what a system does
-  // not have yet. Its own edits it has.
+  // not have yet. What it changed itself, it has.
   pending(system, acked) {
     const fields = new Map();
+    const theirs = new Set();
     for (const { version, origin, changed } of this.versions) {
       if (version <= acked) break;
-      if (origin === system) continue;
-      for (const field of changed) if (!fields.has(field)) fields.set(field, version);
+      for (const field of changed) {
+        if (origin === system) theirs.add(field);
+        else if (!theirs.has(field) && !fields.has(field)) fields.set(field, version);
+      }
     }
     return fields;
   }

@@ -12,7 +12,7 @@ const MOST = 1000;
 // What can be shown, and the metric that counts it.
 const FILTERS = [
   ["all", "All", "catalog_customers"],
-  ["pending", "On their way", "catalog_sync_pending"],
+  ["pending", "Pending", "catalog_sync_pending"],
   ["failed", "Failed", "catalog_sync_failed"],
   ["conflicts", "Conflicts", "catalog_conflicts_open"],
   ["synced", "In step", "catalog_sync_synced"],
@@ -24,14 +24,14 @@ let said = "";
 export function start() {
   $("q").addEventListener("input", () => {
     const show = place.show === "conflicts" ? "all" : place.show;
-    go({ q: $("q").value.trim(), show, id: place.id }, { replace: true });
+    go({ q: $("q").value.trim(), show }, { replace: true });
   });
   $("more").addEventListener("click", () => {
     wanted = Math.min(wanted + STEP, MOST);
     dispatchEvent(new Event("refresh"));
   });
   keyed($("filters"), FILTERS, ([show]) => show, ([show, name]) =>
-    h("button", { type: "button", onclick: () => go({ show, q: "", id: null }) },
+    h("button", { type: "button", onclick: () => go({ show, q: "" }) },
       h("span", {}, name), " ", h("b", { class: "count" })));
 }
 
