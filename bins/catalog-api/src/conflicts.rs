@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::api::Api;
 use crate::condition::Condition;
 use crate::customers::{commit, envelope, expected, shown, unknown};
-use crate::pages;
+use crate::pages::{self, Array};
 
 #[derive(Serialize)]
 struct ShownConflict<'a> {
@@ -95,8 +95,7 @@ pub fn list(api: &Api, request: &Request, customer: Option<String>) -> Answer {
     conflicts.truncate(limit);
     let last = conflicts.last().filter(|_| more);
     let next = last.map(|last| ("cursor", last.id.to_string()));
-    let conflicts: Vec<_> = conflicts.iter().map(shown_conflict).collect();
-    Ok(pages::page(request, &conflicts, next))
+    Ok(pages::page(request, Array::of(conflicts.iter().map(shown_conflict)), next))
 }
 
 fn query(request: &Request, customer: Option<String>) -> Result<ConflictQuery, Problem> {

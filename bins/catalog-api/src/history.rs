@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::api::Api;
 use crate::customers::unknown;
-use crate::pages;
+use crate::pages::{self, Array};
 
 #[derive(Serialize)]
 struct ShownVersion<'a> {
@@ -46,8 +46,7 @@ pub fn list(api: &Api, request: &Request, id: String) -> Answer {
     versions.truncate(limit);
     let last = versions.last().filter(|_| more);
     let next = last.map(|last| ("after", last.version.to_string()));
-    let versions: Vec<_> = versions.iter().map(shown).collect();
-    Ok(pages::page(request, &versions, next))
+    Ok(pages::page(request, Array::of(versions.iter().map(shown)), next))
 }
 
 fn after(request: &Request) -> Result<u64, Problem> {

@@ -27,23 +27,25 @@ pub fn list(api: &Api, request: &Request) -> Answer {
         let mut query = query;
         return Ok(pages::stream(limit, move |out, max| {
             query.limit = max;
-            let page = readers.read(|store| store.list(&query))?;
-            for entry in &page.entries {
-                pages::line(out, &Shown(entry));
-            }
-            query.after = page.next;
-            Ok((page.entries.len(), query.after.is_some()))
+            let mut count = 0;
+            query.after = readers.read(|store| {
+                store.list_each(&query, |entry| {
+                    pages::line(out, &Shown(&entry));
+                    count += 1;
+                })
+            })?;
+            Ok((count, query.after.is_some()))
         }));
     }
     let query = Query { limit: limit.unwrap_or(pages::LIMIT), ..query };
+    let mut array = pages::Array::default();
+    let next = api.readers.read(|store| store.list_each(&query, |entry| array.add(&Shown(&entry))));
     // A cursor of a list with other filters is the caller's mistake, not the store's.
-    let page = api.readers.read(|store| store.list(&query)).map_err(|error| match error.kind {
+    let next = next.map_err(|error| match error.kind {
         Kind::Reject => Problem::bad_parameter("cursor", error.cause),
         Kind::Retry | Kind::Fatal => Problem::inside(error),
     })?;
-    let customers: Vec<_> = page.entries.iter().map(Shown).collect();
-    let next = page.next.map(|next| ("cursor", next.to_string()));
-    Ok(pages::page(request, &customers, next))
+    Ok(pages::page(request, array, next.map(|next| ("cursor", next.to_string()))))
 }
 
 fn query(request: &Request) -> Result<Query, Problem> {

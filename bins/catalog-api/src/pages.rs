@@ -53,13 +53,34 @@ fn quality(accept: &str, media: &str) -> f32 {
     named.unwrap_or(0.0)
 }
 
+/// A JSON array, printed item by item.
+#[derive(Debug, Default)]
+pub struct Array(Vec<u8>);
+
+impl Array {
+    pub fn of<T: Serialize>(items: impl IntoIterator<Item = T>) -> Self {
+        let mut array = Self::default();
+        for item in items {
+            array.add(&item);
+        }
+        array
+    }
+
+    pub fn add(&mut self, item: &impl Serialize) {
+        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
+        // Writing to memory cannot fail.
+        let _ = serde_json::to_writer(&mut self.0, item);
+    }
+
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(if self.0.is_empty() { b"[]" } else { b"]" });
+        self.0
+    }
+}
+
 /// A page; `next` names the parameter that leads to the one after it, and its value.
-pub fn page(
-    request: &Request,
-    items: &[impl Serialize],
-    next: Option<(&'static str, String)>,
-) -> Response {
-    let response = Response::json(200, &items).header("Vary", "Accept");
+pub fn page(request: &Request, items: Array, next: Option<(&'static str, String)>) -> Response {
+    let response = Response::bytes(200, JSON, items.into_bytes()).header("Vary", "Accept");
     match next {
         Some((name, value)) => response.header("Link", link(request, name, &value)),
         None => response,

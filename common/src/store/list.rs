@@ -84,6 +84,17 @@ impl FromStr for Cursor {
 }
 
 pub(super) fn list(conn: &Connection, query: &Query) -> Result<Page> {
+    let mut entries = Vec::new();
+    let next = list_each(conn, query, |entry| entries.push(entry))?;
+    Ok(Page { entries, next })
+}
+
+/// Calls for each customer of a page, one after the other: as a whole they would take much memory.
+pub(super) fn list_each(
+    conn: &Connection,
+    query: &Query,
+    mut call: impl FnMut(Entry),
+) -> Result<Option<Cursor>> {
     // One more than asked for tells whether there is a next page.
     let mut rows = rows(conn, query, query.limit.saturating_add(1))?;
     let more = rows.len() > query.limit;
@@ -92,8 +103,10 @@ pub(super) fn list(conn: &Connection, query: &Query) -> Result<Page> {
         seq: *seq,
         updated_at: query.updated_since.map(|_| customer.updated_at),
     });
-    let entries = rows.into_iter().map(|row| with_systems(conn, row)).collect::<Result<_>>()?;
-    Ok(Page { entries, next })
+    for row in rows {
+        call(with_systems(conn, row)?);
+    }
+    Ok(next)
 }
 
 pub(super) fn for_each(

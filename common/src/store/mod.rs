@@ -96,6 +96,11 @@ impl Store {
         list::list(&self.conn, query)
     }
 
+    /// The same, one customer after the other; says where the next page begins, if there is one.
+    pub fn list_each(&self, query: &Query, call: impl FnMut(Entry)) -> Result<Option<Cursor>> {
+        list::list_each(&self.conn, query, call)
+    }
+
     /// Calls for each customer that a list without a limit would have, in constant memory. It
     /// holds no lock while the caller works: what is changed meanwhile shows as changed.
     pub fn for_each(&self, query: &Query, call: impl FnMut(Entry) -> Result<()>) -> Result<()> {
@@ -107,7 +112,7 @@ impl Store {
         outbox::after(&self.conn, seq, max)
     }
 
-    /// The number of the newest row of the outbox; those written later have higher ones.
+    /// The number of the newest row there ever was in the outbox; 0 before the first.
     pub fn outbox_last(&self) -> Result<i64> {
         outbox::last(&self.conn)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
@@ -227,7 +228,8 @@ impl Connection {
                 some => some,
             },
         };
-        send(&self.shared, &self.stream, reply, head, stays).await?;
+        let is_sending = AtomicBool::new(false);
+        send(&self.shared, &self.stream, reply, head, stays, &is_sending).await?;
         if stays { Ok(()) } else { Err(End::Finished) }
     }
 
@@ -269,13 +271,14 @@ impl Connection {
     }
 }
 
-/// Sends an answer, in pieces if it is a stream.
+/// Sends an answer, in pieces if it is a stream. `is_sending`: the client's body is not all here.
 pub(super) async fn send(
     shared: &Shared,
     stream: &TcpStream,
     reply: Reply,
     head: &Head,
     stays: bool,
+    is_sending: &AtomicBool,
 ) -> io::Result<()> {
     let Reply { head: mut bytes, body } = reply;
     bytes.extend_from_slice(match (stays, head.is_old) {
@@ -295,7 +298,7 @@ pub(super) async fn send(
         }
         ReplyBody::Stream { reader, is_chunked } => {
             wire::write(stream, &bytes, write_time).await?;
-            super::pieces::send(stream, reader, is_chunked, write_time).await
+            super::pieces::send(stream, reader, is_chunked, write_time, is_sending).await
         }
     }
 }

@@ -2,6 +2,7 @@
 //! block, so that is done on a thread of its own; while the client reads, no thread is held.
 
 use std::io::{self, Read};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -20,13 +21,14 @@ const LAST: &[u8] = b"0\r\n\r\n";
 
 type Reader = Box<dyn Read + Send>;
 
-/// Sends all of it. An error of the reader cuts the connection: an end of chunks would say that the
+/// Sends all of it; `is_sending` says whether the client still sends. An error of the reader cuts the connection: an end of chunks would say that the
 /// answer is whole.
 pub async fn send(
     stream: &TcpStream,
     mut reader: Reader,
     is_chunked: bool,
     write_time: Duration,
+    is_sending: &AtomicBool,
 ) -> io::Result<()> {
     loop {
         let made = tokio::task::spawn_blocking(move || {
@@ -36,7 +38,7 @@ pub async fn send(
         let (back, piece) = made.await.map_err(io::Error::other)?;
         reader = back;
         match piece? {
-            Some(piece) => wire::write(stream, &piece, write_time).await?,
+            Some(piece) => wire::write_while(stream, &piece, write_time, is_sending).await?,
             None if is_chunked => return wire::write(stream, LAST, write_time).await,
             None => return Ok(()),
         }

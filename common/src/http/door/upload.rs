@@ -27,12 +27,13 @@ pub async fn serve(connection: &mut Connection, head: Head) -> Result<(), End> {
     let (pieces, arriving) = mpsc::channel(PIECES_WAITING_MAX);
     let replied = connection.hand_on(&head, Arriving::Stream(arriving, Handle::current()), true);
 
-    let is_read = AtomicBool::new(false);
+    let (is_read, is_sending) = (AtomicBool::new(false), AtomicBool::new(true));
     let Connection { shared, stream, buffer, .. } = connection;
     let (mut reader, writer) = stream.split();
     let upload = async {
         let all = pump(&mut reader, buffer, Body::new(head.framing), &pieces).await;
         is_read.store(all, Ordering::Relaxed);
+        is_sending.store(false, Ordering::Relaxed);
     };
     let answer = async {
         let reply = replied.await.map_err(|_| refused_as(&head, broken()))?;
@@ -48,7 +49,7 @@ pub async fn serve(connection: &mut Connection, head: Head) -> Result<(), End> {
                 some => some,
             },
         };
-        send(shared, writer.as_ref(), reply, &head, stays).await?;
+        send(shared, writer.as_ref(), reply, &head, stays, &is_sending).await?;
         Ok(stays)
     };
     let (mut upload, mut answer) = (std::pin::pin!(upload), std::pin::pin!(answer));

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -35,13 +36,29 @@ pub async fn read(
 
 /// Sends all of it, or fails when it is not taken in time.
 pub async fn write(stream: &TcpStream, bytes: &[u8], base: Duration) -> io::Result<()> {
+    write_while(stream, bytes, base, &AtomicBool::new(false)).await
+}
+
+/// The same, but its time does not run out while the client still sends: most clients read nothing
+/// of an answer before they have sent their whole body.
+pub async fn write_while(
+    stream: &TcpStream,
+    bytes: &[u8],
+    base: Duration,
+    is_sending: &AtomicBool,
+) -> io::Result<()> {
     let mut rest = bytes;
-    let until = Instant::now() + Limits::time_for(base, bytes.len());
+    let time = Limits::time_for(base, bytes.len());
+    let mut until = Instant::now() + time;
     while !rest.is_empty() {
         match stream.try_write(rest) {
             Ok(taken) => rest = &rest[taken..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                timeout_at(until, stream.writable()).await??;
+                match timeout_at(until, stream.writable()).await {
+                    Ok(writable) => writable?,
+                    Err(_) if is_sending.load(Ordering::Relaxed) => until = Instant::now() + time,
+                    Err(elapsed) => return Err(elapsed.into()),
+                }
             }
             Err(error) => return Err(error),
         }
