@@ -7,12 +7,12 @@
 # `up` remembers them; the other commands need none.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo kafka build test check clean
+.PHONY: help up down status logs demo kafka build test bench-http check clean
 
 help: ## this text
 	@echo 'Keeps the customers of a catalog and of Stripe in step, both ways.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
 	  while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'Variables: PORT_SHIFT=100 moves every port, for a second checkout; BROKER=kafka|pipes|docker;'
@@ -42,6 +42,9 @@ build: ## build all programs to target/release
 
 test: ## all tests, on the real broker where Java and Maven are
 	@scripts/test
+
+bench-http: ## what the HTTP door costs: beside bare tiny_http, in one run
+	@scripts/cargo run --release -p tests --bin http-bench
 
 check: ## formatting and lints
 	@scripts/cargo fmt --all --check
