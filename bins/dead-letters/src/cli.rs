@@ -7,7 +7,7 @@ use common::endpoint::ndjson::NdjsonSink;
 use common::endpoint::{Record, Sink as _, Spec};
 use common::error::{Error, Exit, Kind, Result};
 
-use crate::input::{From, Letters, Next};
+use crate::input::{Letters, Next, Place};
 use crate::letter::Letter;
 use crate::redrive::Redrive;
 use crate::select::{Selection, parse_offset};
@@ -33,8 +33,8 @@ enum Verb {
 #[derive(Debug, Parser)]
 #[command(
     version,
-    long_about = "Reads dead letters and lists them, shows them, or puts their records back, as they \
-                  were and with their keys, on the topics they came from. What was put back is \
+    long_about = "Reads dead letters and lists them, shows them, or puts their records back, as \
+                  they were and with their keys, on the topics they came from. What was put back is \
                   remembered, as the committed offsets of the group dead-letters, whatever was \
                   selected, and left out from then on; only --all brings it up again. A crash may \
                   put a record back twice: no program minds.",
@@ -60,7 +60,7 @@ pub struct Cli {
     /// Where dead letters are: kafka:TOPIC (several times for several), a file, or - (also the
     /// lines of kcat -J)
     #[arg(long, value_name = "kafka:TOPIC|FILE|-", action = ArgAction::Append)]
-    from: Vec<From>,
+    from: Vec<Place>,
     /// Only those of this key (a customer's id); several times for several
     #[arg(long, value_name = "KEY", action = ArgAction::Append, help_heading = "Selection")]
     key: Vec<String>,
@@ -143,7 +143,7 @@ impl Cli {
             return wrong("--offset", "it needs one --from: an offset is a place in one topic");
         }
         if let Some(Spec::Kafka(to)) = &self.to
-            && self.from.contains(&From::Topic(to.clone()))
+            && self.from.contains(&Place::Topic(to.clone()))
         {
             return wrong("--to", "that is where they are read");
         }
@@ -152,7 +152,7 @@ impl Cli {
 
     async fn go_through(
         &self,
-        from: &From,
+        from: &Place,
         kafka: &KafkaOptions,
         context: &Context,
         tally: &mut Tally,

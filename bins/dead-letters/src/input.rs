@@ -19,13 +19,13 @@ use crate::redriven::Redriven;
 
 /// What `--from` says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum From {
+pub enum Place {
     Stdin,
     Topic(String),
     File(String),
 }
 
-impl FromStr for From {
+impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
@@ -41,7 +41,7 @@ impl FromStr for From {
     }
 }
 
-impl fmt::Display for From {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdin => f.write_str("-"),
@@ -77,17 +77,17 @@ pub struct TopicLetters {
 
 impl Letters {
     /// `all`: from the oldest on, also what was put back before.
-    pub async fn open(from: &From, kafka: &KafkaOptions, group: &str, all: bool) -> Result<Self> {
+    pub async fn open(from: &Place, kafka: &KafkaOptions, group: &str, all: bool) -> Result<Self> {
         let name = from.to_string();
         match from {
-            From::Stdin => Ok(Self::Lines { name, lines: NdjsonSource::stdin()? }),
-            From::File(path) => {
+            Place::Stdin => Ok(Self::Lines { name, lines: NdjsonSource::stdin()? }),
+            Place::File(path) => {
                 let file = File::open(path).map_err(|error| {
                     Error::fatal(format!("read {path}"), error).hint("a topic is kafka:TOPIC")
                 })?;
                 Ok(Self::Lines { name, lines: NdjsonSource::new(file)? })
             }
-            From::Topic(topic) => {
+            Place::Topic(topic) => {
                 let (topic, kafka, group) = (topic.clone(), kafka.clone(), group.to_owned());
                 blocking(move || open_topic(&topic, &kafka, &group, all)).await.map(Self::Topic)
             }

@@ -46,7 +46,7 @@ pub fn record(record: Record, at: At) -> Letter {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
+struct Given<'a> {
     // Of a dead letter in a file.
     error: Option<String>,
     attempts: Option<u32>,
@@ -70,7 +70,7 @@ struct Line<'a> {
 
 /// A line of a file. `Err` says what is wrong with it.
 pub fn line(bytes: &[u8], file: &str, number: i64) -> Result<Letter, String> {
-    let line: Line = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let line: Given = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if let (Some(payload), Some(topic)) = (&line.payload, &line.topic) {
         let found = Record {
             key: line.key.clone(),
@@ -107,7 +107,7 @@ pub fn line(bytes: &[u8], file: &str, number: i64) -> Result<Letter, String> {
 }
 
 /// `"-"` or `"kafka:TOPIC"` where a program wrote it, an object where this one did.
-fn origin(line: &Line) -> Option<Origin> {
+fn origin(line: &Given) -> Option<Origin> {
     match line.origin.as_ref()? {
         Json::String(text) if text == "-" => Some(Origin::Pipe { line: line.line }),
         Json::String(text) => {

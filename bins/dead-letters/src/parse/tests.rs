@@ -64,7 +64,7 @@ async fn what_a_program_writes_to_a_file_is_read_as_it_was_and_so_is_what_is_sho
 
 #[test]
 fn a_line_of_kcat_is_a_dead_letter_with_its_place_in_the_topic() {
-    let kcat = r#"{"topic":"events.dlq","partition":1,"offset":4,"tstype":"create","ts":1,"broker":1,
+    let kcat = r#"{"topic":"events.dlq","partition":1,"offset":4,"tstype":"create","ts":1,
         "headers":["trace","1","error","no such field","attempts","3","origin_topic","events",
         "origin_partition","2","origin_offset","7","failed_at","2026-11-24T07:00:00.000Z"],
         "key":"c1","payload":"{\"a\": 1}"}"#;

@@ -10,6 +10,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
@@ -84,7 +85,7 @@ impl Scan {
         let metadata = asked.map_err(|error| self.failed("ask for", &error))?;
         let mut spans = Vec::new();
         let mut list = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|found| found.partitions()) {
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
             let partition = partition.id();
             let marks = || self.client.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT);
             let (low, end) = patiently(marks).map_err(|error| self.failed("ask for", &error))?;
@@ -100,7 +101,12 @@ impl Scan {
             let found = committed.find_partition(&self.topic, span.partition);
             span.committed = found.and_then(|of| match of.offset() {
                 Offset::Offset(offset) => Some((offset, of.metadata().to_owned())),
-                _ => None,
+                // The group committed nothing.
+                Offset::Beginning
+                | Offset::End
+                | Offset::Stored
+                | Offset::Invalid
+                | Offset::OffsetTail(_) => None,
             });
         }
         spans.sort_by_key(|span| span.partition);
