@@ -23,10 +23,10 @@ CREATE TABLE customers (
 CREATE INDEX customers_email   ON customers (email_folded) WHERE email_folded IS NOT NULL;
 CREATE INDEX customers_updated ON customers (updated_at);
 
--- Trigrams of names and e-mails, the row's number being the customer's. It knows no tombstones,
--- and takes in what is stale in steps of its own, since the index dislikes small transactions.
+-- Names and e-mails in words of three characters, the row's number being the customer's. It knows no
+-- tombstones, and takes in what is stale in steps of its own, since it dislikes small transactions.
 CREATE VIRTUAL TABLE search USING fts5 (
-    text, content = '', contentless_delete = 1, detail = none, tokenize = 'trigram'
+    words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
 );
 CREATE TABLE search_stale (customer INTEGER PRIMARY KEY) STRICT;
 CREATE TRIGGER search_new AFTER INSERT ON customers BEGIN
@@ -89,7 +89,7 @@ CREATE TABLE conflicts (
     settled_at   INTEGER
 ) STRICT;
 CREATE INDEX conflicts_customer ON conflicts (customer);
-CREATE INDEX conflicts_open     ON conflicts (customer) WHERE settled_at IS NULL;
+CREATE INDEX conflicts_open     ON conflicts (id) WHERE settled_at IS NULL;
 
 -- Who made which version, and which fields it changed.
 CREATE TABLE history (

@@ -9,13 +9,16 @@ use std::time::Duration;
 use clap::Parser;
 use common::cli::{Args, CommonArgs, Context, KafkaArgs, Program, ToArgs};
 use common::error::{Error, Exit, Result};
-use common::http::{Guard, Handler, Options, Server};
+use common::http::{Handler, Options, Server};
+use common::log;
 use common::store::{Store, Writer, database_path};
-use common::{log, secret};
 use tokio::sync::Notify;
 
+use crate::access::{Access, TOKEN};
 use crate::again::Again;
 use crate::api::Api;
+use crate::bulk::Imports;
+use crate::cors::Cors;
 use crate::metrics::ApiMetrics;
 use crate::readers::Readers;
 use crate::ready::Ready;
@@ -24,8 +27,6 @@ use crate::watch;
 
 pub const PROGRAM: Program =
     Program { name: "catalog-api", from: &[], to: Some("kafka:customer_events") };
-
-const TOKEN: &str = "CATALOG_API_TOKEN";
 
 /// Requests in progress when the end is asked for may take so long.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
@@ -45,8 +46,9 @@ Examples:
   catalog-api --to - | kafka-to-stripe --from - --to - | hook-to-catalog --from -
   curl --json '{\"name\":\"Ada\",\"email\":\"ada@example.com\"}' localhost:8000/customers
 
-Environment: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CATALOG_API_TOKEN (or CATALOG_API_TOKEN_FILE:
-with it every call needs it as Bearer token, without it only this machine may call).
+Environment: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS; CATALOG_API_TOKEN may do everything,
+CATALOG_API_READ_TOKEN may only read (both also by ..._FILE, several by commas): with any of them
+set, every call needs one as Bearer token; without, only this machine may call.
 Exit codes: 0 done, 2 usage, 69 broker or database unavailable or the pipe closed, 78 bad
 configuration or credentials refused."
 )]
@@ -62,6 +64,9 @@ pub struct Cli {
         default_value = "sqlite:///./db.sqlite3"
     )]
     database: String,
+    /// A page of this origin may call from a browser; can be given several times
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CATALOG_API_CORS_ORIGIN")]
+    cors_origin: Vec<String>,
     #[command(flatten)]
     to: ToArgs,
     #[command(flatten)]
@@ -79,12 +84,13 @@ impl Args for Cli {
 /// Opens the catalog, serves and publishes until the end is asked for.
 pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let listen = resolve(&cli.listen)?;
-    let tokens = secret::list_from_env(TOKEN)?;
-    let tokens: Vec<_> = tokens.iter().map(secret::Secret::expose).collect();
-    let guard = Guard::new(&tokens, listen, TOKEN)?;
+    let access = Access::from_env(listen)?;
+    let cors = Cors::new(&cli.cors_origin)?;
     let kafka = cli.kafka.options(PROGRAM.name)?;
     let path = database_path(&cli.database)?;
     let _lock = lock(&path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).to_owned();
 
     let metrics = ApiMetrics::new(context.metrics.clone())?;
     let (wake, ready) = (Arc::new(Notify::new()), Arc::new(Ready::default()));
@@ -100,11 +106,12 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let again =
         Again { writer: writer.clone(), readers: Arc::clone(&readers), metrics: metrics.clone() };
     again.clone().start(Arc::clone(&ready))?;
-    let open_guard = guard.is_open();
-    let api: Arc<dyn Handler> =
-        Arc::new(Api { writer, readers, guard, metrics, ready: Arc::clone(&ready) });
+    let is_open = access.is_open();
+    let (ready_too, imports) = (Arc::clone(&ready), Imports::default());
+    let api = Api { writer, readers, access, cors, metrics, ready: ready_too, imports, folder };
+    let api: Arc<dyn Handler> = Arc::new(api);
     let server = Server::start(Options { program: PROGRAM.name, listen }, &api)?;
-    if open_guard {
+    if is_open {
         log::say(PROGRAM.name, format_args!("no {TOKEN}: only this machine may call"));
     }
     let to = cli.to.clone();

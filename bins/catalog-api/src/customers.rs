@@ -1,35 +1,31 @@
 //! One customer: made, shown, replaced, patched, deleted. Each write is one transaction of row and
 //! change event, durable before the answer; the rules in `common::sync` say what it means.
 
+use std::collections::BTreeSet;
+
 use common::clock;
 use common::error::Result;
 use common::http::{Answer, Fault, Problem, Request, Response};
-use common::record::validate::{self, Invalid};
-use common::record::{API, Field, Fields, STRIPE};
+use common::record::validate;
+use common::record::{API, Field, Fields, STRIPE, fields::TEXT_FIELDS};
 use common::store::Tx;
 use common::sync::announce::{self, Envelope};
-use common::sync::{Entry, write};
-use serde_json::Value as Json;
+use common::sync::{Entry, inbound, write};
 
 use crate::api::Api;
+use crate::body::{BODY_BYTES_MAX, invalid, json};
+use crate::condition::{Condition, etag};
 use crate::idempotency::Key;
 use crate::shown::Shown;
 
-/// The longest body: far more than all fields at their limits take.
-pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-
 /// The systems that a new customer is to be created at.
-const SYSTEMS: [&str; 1] = [STRIPE];
-
-const JSON: &str = "application/json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub const SYSTEMS: [&str; 1] = [STRIPE];
 
 /// `POST /customers`.
 pub fn create(api: &Api, request: &mut Request) -> Answer {
     request.only_parameters(&[])?;
-    request.expect_content_type(&[JSON])?;
     let key = Key::of(request, BODY_BYTES_MAX)?;
-    let json = body(request)?;
+    let json = json(request)?;
     let (id, fields) = validate::new_customer(&json).map_err(invalid)?;
     let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     api.writer.run(move |tx| match key {
@@ -69,18 +65,18 @@ pub fn get(api: &Api, request: &Request, id: &str) -> Answer {
 /// `PUT /customers/{id}`: all mapped fields are replaced.
 pub fn put(api: &Api, request: &mut Request, id: String) -> Answer {
     request.only_parameters(&[])?;
-    request.expect_content_type(&[JSON])?;
-    let json = body(request)?;
+    let condition = Condition::of(request)?;
+    let json = json(request)?;
     let fields = validate::replacement(&id, &json).map_err(invalid)?;
-    edit(api, request, id, move |_| Ok(fields))
+    edit(api, condition, id, move |_| Ok(fields))
 }
 
 /// `PATCH /customers/{id}`: a JSON Merge Patch (RFC 7396).
 pub fn patch(api: &Api, request: &mut Request, id: String) -> Answer {
     request.only_parameters(&[])?;
-    request.expect_content_type(&[MERGE_PATCH, JSON])?;
-    let json = body(request)?;
-    edit(api, request, id, move |entry| {
+    let condition = Condition::of(request)?;
+    let json = json(request)?;
+    edit(api, condition, id, move |entry| {
         let customer = &entry.customer;
         validate::patched(&customer.id, &json, &customer.fields).map_err(invalid)
     })
@@ -88,11 +84,10 @@ pub fn patch(api: &Api, request: &mut Request, id: String) -> Answer {
 
 fn edit(
     api: &Api,
-    request: &Request,
+    condition: Condition,
     id: String,
     fields: impl FnOnce(&Entry) -> std::result::Result<Fields, Problem> + Send + 'static,
 ) -> Answer {
-    let condition = Condition::of(request)?;
     api.writer.run(move |tx| {
         let mut entry = match expected(tx, &id, &condition)? {
             Ok(entry) => entry,
@@ -129,15 +124,28 @@ pub fn delete(api: &Api, request: &Request, id: String) -> Answer {
 }
 
 /// `POST /customers/{id}/resync`: what is pending is announced again, also after it failed.
-/// Tombstones too, since a deletion may be pending.
+/// Tombstones too, since a deletion may be pending. With `?all` every field is sent anew, whatever
+/// the other side is thought to have.
 pub fn resync(api: &Api, request: &Request, id: String) -> Answer {
-    request.only_parameters(&[])?;
+    request.only_parameters(&["all"])?;
+    let all = match request.parameter("all")? {
+        None | Some("false") => false,
+        Some("" | "true") => true,
+        Some(_) => return Err(Problem::bad_parameter("all", "must be true or false")),
+    };
     api.writer.run(move |tx| {
         let Some(mut entry) = tx.entry(&id)? else { return Ok(Err(unknown(&id))) };
         for sync in entry.systems.values_mut() {
             sync.error = None;
         }
-        if SYSTEMS.iter().any(|system| entry.wants(system)) {
+        if all && !entry.customer.deleted {
+            for system in SYSTEMS {
+                let fields = all_fields(&entry, system);
+                let envelope = envelope();
+                inbound::reassert(&mut entry, system, &fields, envelope.now);
+                commit(tx, &mut entry, &[], envelope)?;
+            }
+        } else if SYSTEMS.iter().any(|system| entry.wants(system)) {
             let change = announce::again(&mut entry, envelope());
             tx.save(&entry)?;
             tx.announce(&change)?;
@@ -148,8 +156,17 @@ pub fn resync(api: &Api, request: &Request, id: String) -> Answer {
     })?
 }
 
+/// Every field that has, or may have, a value here or there.
+fn all_fields(entry: &Entry, system: &str) -> Vec<Field> {
+    let shadow = entry.systems.get(system).map(|sync| &sync.shadow);
+    let known = entry.customer.fields.iter().chain(shadow.into_iter().flat_map(Fields::iter));
+    let always = TEXT_FIELDS.into_iter().chain([Field::Address]);
+    let fields: BTreeSet<_> = known.map(|(field, _)| field.clone()).chain(always).collect();
+    fields.into_iter().collect()
+}
+
 /// Row and event in one transaction.
-fn commit(tx: &Tx, entry: &mut Entry, changed: &[Field], envelope: Envelope) -> Result<()> {
+pub fn commit(tx: &Tx, entry: &mut Entry, changed: &[Field], envelope: Envelope) -> Result<()> {
     let change = announce::change(entry, API, changed, envelope);
     tx.save(entry)?;
     tx.announce(&change)
@@ -161,7 +178,7 @@ pub fn envelope() -> Envelope {
 }
 
 /// The live customer that a write is about, if it is as the caller last saw it.
-fn expected(
+pub fn expected(
     tx: &Tx,
     id: &str,
     condition: &Condition,
@@ -176,80 +193,10 @@ fn live<'a>(entry: Option<&'a Entry>, id: &str) -> std::result::Result<&'a Entry
     entry.filter(|entry| !entry.customer.deleted).ok_or_else(|| unknown(id))
 }
 
-fn unknown(id: &str) -> Problem {
+pub fn unknown(id: &str) -> Problem {
     Problem::not_found(format!("no customer has the id {id:?}, or it was deleted"))
 }
 
-fn shown(status: u16, entry: &Entry) -> Response {
+pub fn shown(status: u16, entry: &Entry) -> Response {
     Response::json(status, &Shown(entry)).header("ETag", etag(entry))
-}
-
-fn etag(entry: &Entry) -> String {
-    format!("\"{}\"", entry.customer.version)
-}
-
-/// The JSON of a body. 400 says where it ceases to be JSON.
-fn body(request: &mut Request) -> std::result::Result<Json, Problem> {
-    let bytes = request.body(BODY_BYTES_MAX)?;
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(Problem::new(400, "the body is empty; a JSON object is expected"));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let text = error.to_string();
-        let cause = text.split(" at line ").next().unwrap_or_default();
-        let detail = format!("the body is not JSON: {cause}, in line {line}, column {column}");
-        Problem::new(400, detail)
-    })
-}
-
-fn invalid(faults: Vec<Invalid>) -> Problem {
-    let faults =
-        faults.into_iter().map(|fault| Fault { field: fault.field, message: fault.message });
-    Problem::invalid(faults.collect())
-}
-
-/// `If-Match`: the write happens only if the customer still is what the caller saw.
-#[derive(Debug)]
-enum Condition {
-    None,
-    /// `*`: it exists.
-    Exists,
-    /// One of these tags.
-    Tags(Vec<String>),
-}
-
-impl Condition {
-    fn of(request: &Request) -> std::result::Result<Self, Problem> {
-        let Some(header) = request.header("If-Match") else { return Ok(Self::None) };
-        if header == "*" {
-            return Ok(Self::Exists);
-        }
-        let tags: Vec<_> = header.split(',').map(|tag| tag.trim().to_owned()).collect();
-        let quoted = |tag: &String| {
-            let strong = tag.strip_prefix("W/").unwrap_or(tag);
-            strong.len() >= 2 && strong.starts_with('"') && strong.ends_with('"')
-        };
-        if tags.iter().all(quoted) {
-            return Ok(Self::Tags(tags));
-        }
-        Err(Problem::bad_parameter("If-Match", "must be * or an ETag as it was given, as in \"7\""))
-    }
-
-    fn check(&self, entry: &Entry) -> std::result::Result<(), Problem> {
-        let etag = etag(entry);
-        match self {
-            Self::None | Self::Exists => Ok(()),
-            // A weak tag never matches: If-Match compares strongly.
-            Self::Tags(tags) if tags.contains(&etag) => Ok(()),
-            Self::Tags(_) => {
-                let version = entry.customer.version;
-                let detail = format!(
-                    "somebody changed this customer in between: it is at version {version}; \
-                     read it again and decide anew"
-                );
-                Err(Problem::new(412, detail).header("ETag", etag))
-            }
-        }
-    }
 }

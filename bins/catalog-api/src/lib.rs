@@ -4,16 +4,28 @@
 //! relay publishes the events. It never talks to Stripe, and never decides what an edit means for
 //! the sync: the rules in `common::sync` do.
 
+mod access;
 mod again;
 mod api;
+mod body;
 mod broker;
+mod bulk;
 pub mod cli;
+mod condition;
+mod conflicts;
+mod cors;
 mod customers;
+mod history;
 mod idempotency;
 mod list;
 mod metrics;
+mod pages;
 mod readers;
 mod ready;
 mod relay;
+mod route;
 mod shown;
+mod spool;
+mod upsert;
 mod watch;
+mod web;

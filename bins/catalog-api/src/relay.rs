@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::endpoint::{AnySink, Delivered, Delivery, Record, Sink as _, Spec, closed};
 use common::error::{Error, Kind, Result};
 use common::shutdown::Shutdown;
+use common::store::Store;
 use common::sync::announce;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -114,11 +115,10 @@ impl Relay {
     ) -> Result<()> {
         let mut last = 0;
         // What is there at the start may have been published before, and come after newer ones.
-        let mut is_new = false;
+        let old = self.again.readers.read(Store::outbox_last)?;
         loop {
             let rows = self.again.readers.read(|store| store.outbox_after(last, ROWS_AT_ONCE))?;
             if rows.is_empty() {
-                is_new = true;
                 if stop.is_requested() {
                     return Ok(());
                 }
@@ -126,6 +126,7 @@ impl Relay {
             }
             for row in rows {
                 last = row.seq;
+                let is_new = last > old;
                 let value = if is_new { row.line } else { announce::maybe_before_line(row.line) };
                 let record = Record { key: Some(row.customer), value, headers: Vec::new() };
                 let delivery = self.hand_over(sink, record, &row.event_id).await?;

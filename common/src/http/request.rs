@@ -1,12 +1,14 @@
-//! A request taken apart: path segments and query decoded, headers by name, the body read once and
-//! never beyond its limit.
+//! A request taken apart: path segments and query decoded, headers by name, the body gathered or
+//! as it arrives.
 
 use std::io::Read;
 use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
+use tokio::runtime::Handle;
 
-use super::{Fault, Problem};
+use super::stream::Pieces;
+use super::{BodyStream, Fault, Problem, StreamLimits};
 use crate::error::Error;
 
 /// The methods that are known here; `HEAD` arrives as `Get`, since only its answer differs.
@@ -21,7 +23,7 @@ pub enum Method {
     Other,
 }
 
-/// One request. Its body is read only when it is asked for.
+/// One request.
 pub struct Request {
     pub method: Method,
     /// The path as it was sent, without the query.
@@ -36,10 +38,10 @@ pub struct Request {
     pub route: &'static str,
     pub peer: Option<IpAddr>,
     headers: Vec<(String, String)>,
-    /// The body, once it was read.
-    body: Option<Vec<u8>>,
-    /// Where the body is read from and the answer is written to; `None` in tests.
-    pub(super) inner: Option<tiny_http::Request>,
+    /// The body, if it was gathered.
+    pub(super) body: Option<Vec<u8>>,
+    /// The body, if it is still arriving; and whose timers say when it is too slow.
+    pub(super) pieces: Option<(Pieces, Handle)>,
 }
 
 impl std::fmt::Debug for Request {
@@ -51,37 +53,36 @@ impl std::fmt::Debug for Request {
 /// A client's own `X-Request-Id` is kept when it is no longer than this and plain text.
 const REQUEST_ID_CHARS_MAX: usize = 100;
 
-/// The longest path and query; more is 414.
-const URL_BYTES_MAX: usize = 16 * 1024;
-
 impl Request {
     /// Takes a request apart. What is wrong with it is told with it, so that the answer to it can
     /// still be sent.
-    pub(super) fn new(inner: tiny_http::Request) -> (Self, Option<Problem>) {
-        let headers: Vec<_> = inner
+    pub(super) fn new(inner: &tiny_http::Request) -> (Self, Option<Problem>) {
+        let headers = inner
             .headers()
             .iter()
             .map(|header| (header.field.to_string(), header.value.to_string()))
             .collect();
-        let peer = inner.remote_addr().map(std::net::SocketAddr::ip);
-        let method = match inner.method() {
-            tiny_http::Method::Get | tiny_http::Method::Head => Method::Get,
-            tiny_http::Method::Post => Method::Post,
-            tiny_http::Method::Put => Method::Put,
-            tiny_http::Method::Patch => Method::Patch,
-            tiny_http::Method::Delete => Method::Delete,
-            tiny_http::Method::Options => Method::Options,
-            _ => Method::Other,
-        };
-        let url = inner.url().to_owned();
-        let (mut request, problem) = Self::build(method, &url, headers);
-        request.peer = peer;
-        request.inner = Some(inner);
-        (request, problem)
+        Self::build(inner.method().as_str(), inner.url(), headers)
+    }
+
+    /// Stands for a request that could not be read.
+    pub(super) fn unread() -> Self {
+        Self::build("", "/", Vec::new()).0
     }
 
     /// A request that came over no wire.
     pub fn for_test(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let (mut request, _) = Self::build(method, url, headers.collect());
+        request.body = Some(body.to_vec());
+        request
+    }
+
+    pub(super) fn build(
+        method: &str,
+        url: &str,
+        headers: Vec<(String, String)>,
+    ) -> (Self, Option<Problem>) {
         let method = match method {
             "GET" | "HEAD" => Method::Get,
             "POST" => Method::Post,
@@ -91,19 +92,8 @@ impl Request {
             "OPTIONS" => Method::Options,
             _ => Method::Other,
         };
-        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        let (mut request, _) = Self::build(method, url, headers.collect());
-        request.body = Some(body.to_vec());
-        request
-    }
-
-    fn build(method: Method, url: &str, headers: Vec<(String, String)>) -> (Self, Option<Problem>) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let mut problem = None;
-        if url.len() > URL_BYTES_MAX {
-            let detail = format!("path and query are longer than {URL_BYTES_MAX} bytes");
-            problem = Some(Problem::new(414, detail));
-        }
         let segments = decode_path(path).unwrap_or_else(|why| {
             problem.get_or_insert(Problem::new(400, why));
             Vec::new()
@@ -121,7 +111,7 @@ impl Request {
             peer: None,
             headers,
             body: None,
-            inner: None,
+            pieces: None,
         };
         request.id = match request.header("X-Request-Id") {
             Some(id) if is_request_id(id) => id.to_owned(),
@@ -181,43 +171,32 @@ impl Request {
         Err(Problem::new(415, detail).header("Accept", types.join(", ")))
     }
 
-    /// The length that the client declared, if it did.
-    pub(super) fn declared_bytes(&self) -> Option<usize> {
-        self.inner.as_ref().and_then(tiny_http::Request::body_length)
-    }
-
-    /// The body as it was sent, read once. Beyond the limit: 413, and no more of it is kept.
+    /// The body as it was sent. Beyond the limit: 413.
     pub fn body(&mut self, bytes_max: usize) -> Result<&[u8], Problem> {
-        if self.body.is_none()
-            && let Some(inner) = &mut self.inner
-        {
-            self.body = Some(read(inner, bytes_max)?);
+        let too_long = || Problem::new(413, format!("the body is longer than {bytes_max} bytes"));
+        if self.body.is_none() && self.pieces.is_some() {
+            let mut bytes = Vec::new();
+            let mut limited = self.stream(StreamLimits::BULK)?.take(bytes_max as u64 + 1);
+            limited.read_to_end(&mut bytes).map_err(|error| Problem {
+                inside: Some(Box::new(Error::reject("read the body of a request", error))),
+                ..Problem::new(400, "the body ended before its end, or came too slowly")
+            })?;
+            self.body = Some(bytes);
         }
-        Ok(self.body.as_deref().unwrap_or_default())
+        match self.body.as_deref().unwrap_or_default() {
+            body if body.len() > bytes_max => Err(too_long()),
+            body => Ok(body),
+        }
     }
-}
 
-fn read(inner: &mut tiny_http::Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
-    let too_long = || Problem::new(413, format!("the body is longer than {bytes_max} bytes"));
-    let declared = inner.body_length().unwrap_or(0);
-    if declared > bytes_max {
-        return Err(too_long());
+    /// The body as it arrives, whatever its length, in constant memory. Taken once, and instead of
+    /// [`Self::body`]; the handler's `admit` has said [`BodyPlan::Stream`](super::BodyPlan::Stream).
+    pub fn stream(&mut self, limits: StreamLimits) -> Result<BodyStream, Problem> {
+        Ok(match self.pieces.take() {
+            Some((pieces, timers)) => BodyStream::of_wire(pieces, timers, limits),
+            None => BodyStream::of_memory(self.body.take().unwrap_or_default(), limits),
+        })
     }
-    // After an upgrade there would be no end of the body to read to.
-    let upgrades = |header: &tiny_http::Header| {
-        header.field.equiv("Connection")
-            && header.value.as_str().to_ascii_lowercase().contains("upgrade")
-    };
-    if inner.headers().iter().any(upgrades) {
-        return Err(Problem::new(400, "no protocol can be upgraded to here; leave out Connection"));
-    }
-    let mut bytes = Vec::with_capacity(declared);
-    let mut limited = inner.as_reader().take(bytes_max as u64 + 1);
-    limited.read_to_end(&mut bytes).map_err(|error| Problem {
-        inside: Some(Box::new(Error::reject("read the body of a request", error))),
-        ..Problem::new(400, "the body ended before its declared length, or came too slowly")
-    })?;
-    if bytes.len() > bytes_max { Err(too_long()) } else { Ok(bytes) }
 }
 
 fn decode_path(path: &str) -> Result<Vec<String>, String> {
@@ -234,7 +213,7 @@ fn decode_path(path: &str) -> Result<Vec<String>, String> {
     segments.map_err(|_| "the path is not UTF-8 after percent-decoding".to_owned())
 }
 
-fn is_request_id(id: &str) -> bool {
+pub(super) fn is_request_id(id: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     !id.is_empty() && id.len() <= REQUEST_ID_CHARS_MAX && id.chars().all(fine)
 }
@@ -244,7 +223,7 @@ mod tests {
     use super::*;
 
     fn get(url: &str) -> (Request, Option<Problem>) {
-        Request::build(Method::Get, url, Vec::new())
+        Request::build("GET", url, Vec::new())
     }
 
     #[test]
@@ -264,7 +243,6 @@ mod tests {
         for url in ["/%FF", "customers", "*", ""] {
             assert_eq!(get(url).1.map(|problem| problem.status), Some(400), "{url}");
         }
-        assert_eq!(get(&format!("/{}", "x".repeat(20_000))).1.map(|p| p.status), Some(414));
     }
 
     #[test]

@@ -45,9 +45,8 @@ pub fn new_customer(json: &Json) -> Checked<(Option<String>, Fields)> {
         check.members(members, &["id"], false);
         id = check.id(members.get("id"));
         check.fields(members, &mut fields);
-        if check.faults.is_empty() && empty(&fields, &Field::Name) && empty(&fields, &Field::Email)
-        {
-            check.fault("name", "a customer needs a name or an email");
+        if check.faults.is_empty() {
+            check.name_or_email(&fields);
         }
     }
     check.done((id, fields))
@@ -77,6 +76,35 @@ pub fn patched(id: &str, patch: &Json, before: &Fields) -> Checked<Fields> {
     check.done(fields)
 }
 
+/// A line of an import: the customer's id, if it has one, and the fields. It is to replace the
+/// customer of that id, or to make it: then [`creatable`] has the last word.
+pub fn upsert(json: &Json) -> Checked<(Option<String>, Fields)> {
+    let mut check = Check::default();
+    let (mut id, mut fields) = (None, Fields::new());
+    if let Some(members) = check.object("line", json) {
+        check.members(members, &["id"], true);
+        match members.get("id") {
+            None | Some(Json::Null) => {}
+            Some(Json::String(text)) => id = Some(text.clone()),
+            Some(other) => {
+                check.fault("id", format!("must be a string, but is {}", kind(other)));
+            }
+        }
+        check.fields(members, &mut fields);
+    }
+    check.done((id, fields))
+}
+
+/// May a customer be made of this?
+pub fn creatable(id: Option<&str>, fields: &Fields) -> Checked<()> {
+    let mut check = Check::default();
+    if let Some(Err(why)) = id.map(check_id) {
+        check.fault("id", why);
+    }
+    check.name_or_email(fields);
+    check.done(())
+}
+
 /// A caller's id, or why it does not do.
 pub fn check_id(id: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -91,10 +119,6 @@ pub fn check_id(id: &str) -> Result<(), String> {
         return Err(format!("must not begin with {STRIPE_ID_PREFIX}: {why}"));
     }
     Ok(())
-}
-
-fn empty(fields: &Fields, field: &Field) -> bool {
-    fields.get(field).is_none()
 }
 
 #[derive(Default)]
@@ -117,6 +141,12 @@ impl Check {
             self.fault(field, format!("must be a JSON object, but is {}", kind(json)));
         }
         members
+    }
+
+    fn name_or_email(&mut self, fields: &Fields) {
+        if fields.get(&Field::Name).is_none() && fields.get(&Field::Email).is_none() {
+            self.fault("name", "a customer needs a name or an email");
+        }
     }
 
     fn members(&mut self, members: &Map<String, Json>, more: &[&str], round_trip: bool) {

@@ -1,6 +1,8 @@
-//! What people may want to look into: conflicts, the history of a customer, strays at a system.
+//! Conflicts: both values of a field that two people edited without knowing of each other, kept
+//! until somebody settles which one counts.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::entries::{json, json_of, number};
 use super::error::Doing;
@@ -8,26 +10,34 @@ use crate::error::Result;
 use crate::record::{Address, Field, Millis, Seconds, Value};
 use crate::sync::Conflict;
 
+const READ: &str = "read conflicts";
+
 /// A conflict as it was noted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NotedConflict {
     pub id: i64,
+    /// Whose it is.
+    pub customer: String,
     pub system: String,
     pub conflict: Conflict,
     /// When our value was set, as far as the history tells.
     pub ours_at: Option<Millis>,
     pub noted_at: Millis,
+    /// When somebody decided it; `None` while it is open.
+    pub settled_at: Option<Millis>,
 }
 
-/// One version of a customer.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Version {
-    pub version: u64,
-    /// Who made it.
-    pub origin: String,
-    pub at: Millis,
-    pub changed: Vec<Field>,
-    pub event_id: String,
+/// Which conflicts, oldest first.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ConflictQuery {
+    /// Of this customer only, tombstones too.
+    pub customer: Option<String>,
+    /// Settled ones too.
+    pub settled: bool,
+    /// Those noted after the one of this id.
+    pub after: i64,
+    /// At most so many.
+    pub limit: usize,
 }
 
 pub(super) fn add(
@@ -68,35 +78,67 @@ pub(super) fn settle(conn: &Connection, id: i64, now: Millis) -> Result<bool> {
         .doing("settle a conflict")
 }
 
-pub(super) fn open_of(conn: &Connection, customer: &str) -> Result<Vec<NotedConflict>> {
-    let sql = "SELECT id, system, field, ours, ours_version, ours_at, theirs, theirs_at, noted_at
-               FROM conflicts
-               WHERE customer = (SELECT seq FROM customers WHERE id = ?1) AND settled_at IS NULL
-               ORDER BY id";
-    conn.prepare_cached(sql)
+/// What [`conflict_of`] reads, in its order.
+const COLUMNS: &str = "f.id, c.id, f.system, f.field, f.ours, f.ours_version, f.ours_at, f.theirs, \
+    f.theirs_at, f.noted_at, f.settled_at";
+
+pub(super) fn list(conn: &Connection, query: &ConflictQuery) -> Result<Vec<NotedConflict>> {
+    let mut values = vec![SqlValue::from(query.after), (query.limit as i64).into()];
+    let (index, whose) = match &query.customer {
+        Some(id) => {
+            values.push(id.clone().into());
+            let whose = " AND f.customer = (SELECT seq FROM customers WHERE id = ?3)";
+            ("INDEXED BY conflicts_customer", whose)
+        }
+        // The settled ones pile up; the open ones have an index of their own.
+        None if query.settled => ("NOT INDEXED", ""),
+        None => ("INDEXED BY conflicts_open", ""),
+    };
+    let open = if query.settled { "" } else { " AND f.settled_at IS NULL" };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM conflicts f {index} CROSS JOIN customers c ON c.seq = f.customer
+         WHERE f.id > ?1{whose}{open} ORDER BY f.id LIMIT ?2"
+    );
+    conn.prepare_cached(&sql)
         .and_then(|mut statement| {
-            statement.query_map([customer], conflict_of)?.collect::<rusqlite::Result<_>>()
+            let values = params_from_iter(values);
+            statement.query_map(values, conflict_of)?.collect::<rusqlite::Result<_>>()
         })
-        .doing("read conflicts")
+        .doing(READ)
+}
+
+/// This conflict of this customer, settled or not.
+pub(super) fn one(conn: &Connection, customer: &str, id: i64) -> Result<Option<NotedConflict>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM conflicts f CROSS JOIN customers c ON c.seq = f.customer
+         WHERE f.id = ?1 AND c.id = ?2"
+    );
+    conn.prepare_cached(&sql)
+        .and_then(|mut statement| {
+            statement.query_one(params![id, customer], conflict_of).optional()
+        })
+        .doing(READ)
 }
 
 fn conflict_of(row: &Row) -> rusqlite::Result<NotedConflict> {
-    let field = row.get::<_, String>(2)?.parse::<Field>().map_err(|why| {
-        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, why.into())
+    let field = row.get::<_, String>(3)?.parse::<Field>().map_err(|why| {
+        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, why.into())
     })?;
     let conflict = Conflict {
         field,
-        ours: value_of(row, 3)?,
-        ours_version: number(row, 4)?,
-        theirs: value_of(row, 6)?,
-        theirs_at: row.get(7)?,
+        ours: value_of(row, 4)?,
+        ours_version: number(row, 5)?,
+        theirs: value_of(row, 7)?,
+        theirs_at: row.get(8)?,
     };
     Ok(NotedConflict {
         id: row.get(0)?,
-        system: row.get(1)?,
+        customer: row.get(1)?,
+        system: row.get(2)?,
         conflict,
-        ours_at: row.get(5)?,
-        noted_at: row.get(8)?,
+        ours_at: row.get(6)?,
+        noted_at: row.get(9)?,
+        settled_at: row.get(10)?,
     })
 }
 
@@ -105,52 +147,4 @@ fn value_of(row: &Row, index: usize) -> rusqlite::Result<Option<Value>> {
         serde_json::Value::String(text) => Value::Text(text),
         other => Value::Address(Address::from_json(&other)),
     }))
-}
-
-pub(super) fn history(
-    conn: &Connection,
-    customer: &str,
-    after: u64,
-    max: usize,
-) -> Result<Vec<Version>> {
-    let sql = "SELECT version, origin, at, changed, event FROM history
-               WHERE customer = (SELECT seq FROM customers WHERE id = ?1) AND version > ?2
-               ORDER BY version LIMIT ?3";
-    let version_of = |row: &Row| {
-        Ok(Version {
-            version: number(row, 0)?,
-            origin: row.get(1)?,
-            at: row.get(2)?,
-            changed: json_of(row, 3)?.unwrap_or_default(),
-            event_id: row.get(4)?,
-        })
-    };
-    conn.prepare_cached(sql)
-        .and_then(|mut statement| {
-            statement
-                .query_map(params![customer, after as i64, max as i64], version_of)?
-                .collect::<rusqlite::Result<_>>()
-        })
-        .doing("read the history")
-}
-
-/// Notes a customer of theirs that carries our stamp and is linked to nobody.
-pub(super) fn note(
-    conn: &Connection,
-    system: &str,
-    external_id: &str,
-    catalog_id: Option<&str>,
-    why: &str,
-    now: Millis,
-) -> Result<()> {
-    let sql = "INSERT INTO notes (system, external_id, catalog_id, why, at)
-               VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (system, external_id) DO UPDATE SET
-                   catalog_id = excluded.catalog_id, why = excluded.why, at = excluded.at";
-    conn.prepare_cached(sql)
-        .and_then(|mut statement| {
-            statement.execute(params![system, external_id, catalog_id, why, now])
-        })
-        .doing("note a duplicate")?;
-    Ok(())
 }

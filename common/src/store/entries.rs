@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::Doing;
+use super::fold::fold;
 use crate::error::{Error, Result};
 use crate::record::{Address, Customer, Field, Fields, Millis, Value};
 use crate::sync::{Entry, Refusal, SyncState, repeat};
@@ -286,11 +287,6 @@ fn ids(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Ve
             statement.query_map(params, |row| row.get(0))?.collect::<rusqlite::Result<_>>()
         })
         .doing("look for customers to announce again")
-}
-
-/// As filters and search compare it.
-pub(super) fn fold(text: &str) -> String {
-    text.to_lowercase()
 }
 
 pub(super) fn json(value: &impl Serialize) -> Result<String> {

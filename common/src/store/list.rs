@@ -7,15 +7,19 @@ use std::str::FromStr;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params_from_iter};
 
-use super::entries::{CUSTOMER_COLUMNS, Numbered, State, customer_of, fold, with_systems};
+use super::entries::{CUSTOMER_COLUMNS, Numbered, State, customer_of, with_systems};
 use super::error::Doing;
-use super::search;
+use super::fold::fold;
+use super::{meta, search};
 use crate::error::{Error, Result};
 use crate::record::Millis;
 use crate::sync::Entry;
 
 /// Customers read at once while all are streamed.
 const STREAM_ROWS: usize = 200;
+
+/// So many customers are looked at one by one, and sorted, within some 10 ms.
+const FEW: usize = 4_000;
 
 /// Which customers, and how many.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +84,17 @@ impl FromStr for Cursor {
 }
 
 pub(super) fn list(conn: &Connection, query: &Query) -> Result<Page> {
+    let mut entries = Vec::new();
+    let next = list_each(conn, query, |entry| entries.push(entry))?;
+    Ok(Page { entries, next })
+}
+
+/// Calls for each customer of a page, one after the other: as a whole they would take much memory.
+pub(super) fn list_each(
+    conn: &Connection,
+    query: &Query,
+    mut call: impl FnMut(Entry),
+) -> Result<Option<Cursor>> {
     // One more than asked for tells whether there is a next page.
     let mut rows = rows(conn, query, query.limit.saturating_add(1))?;
     let more = rows.len() > query.limit;
@@ -88,8 +103,10 @@ pub(super) fn list(conn: &Connection, query: &Query) -> Result<Page> {
         seq: *seq,
         updated_at: query.updated_since.map(|_| customer.updated_at),
     });
-    let entries = rows.into_iter().map(|row| with_systems(conn, row)).collect::<Result<_>>()?;
-    Ok(Page { entries, next })
+    for row in rows {
+        call(with_systems(conn, row)?);
+    }
+    Ok(next)
 }
 
 pub(super) fn for_each(
@@ -111,27 +128,73 @@ pub(super) fn for_each(
 }
 
 fn rows(conn: &Connection, query: &Query, max: usize) -> Result<Vec<Numbered>> {
-    let pieces = query.q.as_deref().and_then(|q| search::pieces(&fold(q)));
-    // With an e-mail or a time the index of that leaves little to look through.
-    if let (Some(pieces), None, None) = (pieces, &query.email, query.updated_since) {
-        let mut rows = select(conn, query, &From::Search(pieces), max)?;
-        rows.extend(select(conn, query, &From::Stale, max)?);
-        rows.sort_by_key(|(seq, _)| *seq);
-        rows.dedup_by_key(|(seq, _)| *seq);
-        rows.truncate(max);
-        return Ok(rows);
-    }
-    match &query.sync {
-        Some((system, state)) if query.email.is_none() && query.updated_since.is_none() => {
-            select(conn, query, &From::Sync(system.clone(), *state), max)
+    if let Some(asked) = short_search(query)
+        && query.updated_since.is_none()
+    {
+        // Most short texts are in many customers, so the next few fill a page.
+        let near = From::Near(query.after.as_ref().map_or(0, |after| after.seq));
+        let rows = select(conn, query, &near, max)?;
+        if rows.len() == max {
+            return Ok(rows);
         }
-        Some(_) | None => select(conn, query, &From::Customers, max),
+        return searched(conn, query, asked, max);
     }
+    match plan(conn, query)? {
+        From::Search(asked) => searched(conn, query, asked, max),
+        from => select(conn, query, &from, max),
+    }
+}
+
+/// What the index is asked for a short text, if nothing else narrows the list down.
+fn short_search(query: &Query) -> Option<String> {
+    let q = fold(query.q.as_deref()?);
+    let alone = query.email.is_none() && query.sync.is_none();
+    if alone && search::is_short(&q) { search::asked(&q) } else { None }
+}
+
+/// Where to look for the customers of a list: where there are few that could be meant. Where all
+/// filters leave many, the order of the list is followed, which soon fills a page.
+fn plan(conn: &Connection, query: &Query) -> Result<From> {
+    if query.email.is_some() {
+        return Ok(From::Customers);
+    }
+    let q = query.q.as_deref().map(fold).filter(|q| !search::is_short(q));
+    let asked = q.as_deref().and_then(search::asked);
+    if let Some(asked) = &asked
+        && search::count(conn, asked, FEW + 1)? <= FEW
+    {
+        return Ok(From::Search(asked.clone()));
+    }
+    let by_time = query.updated_since.is_some();
+    if let Some((system, state)) = &query.sync {
+        let there = meta::count(conn, state.as_str())?;
+        let all = meta::count(conn, "customers")?;
+        if there <= FEW as u64 || !by_time && (asked.is_none() || there < all / 10) {
+            return Ok(From::Sync(system.clone(), *state));
+        }
+    }
+    Ok(match asked {
+        Some(asked) if !by_time => From::Search(asked),
+        Some(_) | None => From::Customers,
+    })
+}
+
+/// What the index names, and what it does not know yet.
+fn searched(conn: &Connection, query: &Query, asked: String, max: usize) -> Result<Vec<Numbered>> {
+    let mut rows = select(conn, query, &From::Search(asked), max)?;
+    rows.extend(select(conn, query, &From::Stale, max)?);
+    let by_time = query.updated_since.is_some();
+    rows.sort_by_key(|(seq, customer)| (by_time.then_some(customer.updated_at), *seq));
+    rows.dedup_by_key(|(seq, _)| *seq);
+    rows.truncate(max);
+    Ok(rows)
 }
 
 /// The table that a list walks along; the other filters look at each customer it comes by.
 enum From {
     Customers,
+    /// The customers made next after this one, a few thousand.
+    Near(i64),
     /// Customers that stand so with a system.
     Sync(String, State),
     /// Customers that may have the text, as far as the index knows.
@@ -157,22 +220,27 @@ fn statement(query: &Query, from: &From, max: usize) -> Result<(String, Vec<SqlV
     let mut values: Vec<SqlValue> = Vec::new();
     let (table, seq) = match from {
         From::Customers => ("customers c", "c.seq"),
+        From::Near(after) => {
+            wheres.push_str(" AND c.seq <= ?");
+            values.push((after + FEW as i64).into());
+            ("customers c NOT INDEXED", "c.seq")
+        }
         From::Sync(system, state) => {
             wheres.push_str(" AND f.system = ? AND f.state = ?");
             values.extend([SqlValue::from(system.clone()), state.as_str().to_owned().into()]);
             ("sync f CROSS JOIN customers c ON c.seq = f.customer", "f.customer")
         }
-        From::Search(pieces) => {
+        From::Search(asked) => {
             wheres.push_str(" AND f.search MATCH ?");
-            values.push(pieces.clone().into());
+            values.push(asked.clone().into());
             ("search f CROSS JOIN customers c ON c.seq = f.rowid", "f.rowid")
         }
         From::Stale => {
             ("search_stale f CROSS JOIN customers c ON c.seq = f.customer", "f.customer")
         }
     };
-    if let (From::Customers | From::Search(_) | From::Stale, Some((system, state))) =
-        (from, &query.sync)
+    if let Some((system, state)) = &query.sync
+        && !matches!(from, From::Sync(..))
     {
         wheres.push_str(
             " AND EXISTS (SELECT 1 FROM sync s
@@ -222,7 +290,7 @@ mod tests {
     use super::super::tests::{create, customer, fresh, ids};
     use super::super::{Store, Tx};
     use super::*;
-    use crate::record::{Fields, STRIPE};
+    use crate::record::{Field, Fields, STRIPE};
     use crate::sync::write;
 
     fn filled(names: &[&str]) -> (tempfile::TempDir, Store) {
@@ -301,7 +369,7 @@ mod tests {
         let email = |text: &str| Query { email: Some(text.into()), ..all.clone() };
         let q = |text: &str| Query { q: Some(text.into()), ..all.clone() };
         let sync = |state| Query { sync: Some((STRIPE.into(), state)), ..all.clone() };
-        let cases: [(Query, &[&str]); 23] = [
+        let cases: [(Query, &[&str]); 27] = [
             (all.clone(), &["Ada", "Bob", "Ångström"]),
             (Query { deleted: true, ..all.clone() }, &["Ada", "Bob", "Ångström", "dead"]),
             (email("ADA@example.com"), &["Ada"]),
@@ -311,6 +379,10 @@ mod tests {
             (q("gström@ex"), &["Ångström"]),
             (q("ÅNGS"), &["Ångström"]),
             (q("o"), &["Ada", "Bob", "Ångström"]),
+            (q("Å"), &["Ångström"]),
+            (q("ÖM"), &["Ångström"]),
+            (q("zz"), &[]),
+            (Query { updated_since: Some(20), ..q("ob") }, &["Bob"]),
             (q("a\"d"), &[]),
             (q("a\0da"), &[]),
             (q("ada bob"), &[]),
@@ -359,6 +431,68 @@ mod tests {
             store.write(|tx| tx.search_catch_up(1)).expect("catches up");
         }
         assert!(!search::is_behind(&store.conn).expect("looks"));
+    }
+
+    /// What a list must have, found by looking at every customer.
+    fn looked_through(all: &[Entry], query: &Query) -> Vec<String> {
+        let fits = |entry: &&Entry| {
+            let name = fold(entry.customer.fields.text(&Field::Name).unwrap_or_default());
+            query.q.as_ref().is_none_or(|q| name.contains(&fold(q)))
+                && query.updated_since.is_none_or(|since| entry.customer.updated_at >= since)
+                && query.sync.as_ref().is_none_or(|(_, state)| State::of(entry, STRIPE) == *state)
+        };
+        let mut found: Vec<_> = all.iter().filter(fits).collect();
+        if query.updated_since.is_some() {
+            found.sort_by_key(|entry| entry.customer.updated_at);
+        }
+        found.iter().map(|entry| entry.customer.id.clone()).collect()
+    }
+
+    #[test]
+    fn a_list_is_the_same_whichever_way_is_the_shortest() {
+        let (_folder, mut store) = fresh();
+        let count = FEW * 2 + 500;
+        let work = |tx: &Tx| {
+            (0..count).try_for_each(|n| {
+                let name = format!("{} {n}", ["Ada", "Bob", "Ada Lovelace"][n % 3]);
+                let fields = Fields::from_json(&serde_json::json!({"name": name}));
+                let now = ((n * 7919) % count) as Millis;
+                let mut entry = write::create(n.to_string(), fields, &[STRIPE], now);
+                let sync = entry.systems.get_mut(STRIPE).expect("is there");
+                match n {
+                    _ if n.is_multiple_of(2) => sync.error = Some("no".into()),
+                    _ if n.is_multiple_of(1001) => (sync.external_id, sync.acked) = (Some(name), 1),
+                    _ => {}
+                }
+                tx.save(&entry)
+            })
+        };
+        store.write(work).expect("saves");
+        let mut all = Vec::new();
+        let keep = |entry| {
+            all.push(entry);
+            Ok(())
+        };
+        store.for_each(&Query::default(), keep).expect("reads");
+        let states = [State::Failed, State::Pending, State::Synced].map(Some);
+        for behind in [true, false] {
+            for q in [None, Some("ADA"), Some("lovelace"), Some("ada 77"), Some("b"), Some("zz")] {
+                for state in [None].into_iter().chain(states) {
+                    for updated_since in [None, Some(0), Some(count as Millis - 50)] {
+                        let query = Query {
+                            limit: 1_500,
+                            q: q.map(str::to_owned),
+                            sync: state.map(|state| (STRIPE.into(), state)),
+                            updated_since,
+                            ..Query::default()
+                        };
+                        let found = pages(&mut store, &query, |_| ());
+                        assert!(found == looked_through(&all, &query), "{query:?} {behind}");
+                    }
+                }
+            }
+            store.write(|tx| tx.search_catch_up(count * 2 / 3)).expect("catches up");
+        }
     }
 
     #[test]

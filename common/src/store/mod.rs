@@ -10,9 +10,12 @@
 mod conflicts;
 mod entries;
 mod error;
+mod fold;
+mod history;
 mod list;
 mod meta;
 mod migrate;
+mod notes;
 mod open;
 mod outbox;
 mod remembered;
@@ -25,15 +28,16 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use conflicts::{NotedConflict, Version};
+pub use conflicts::{ConflictQuery, NotedConflict};
 pub use entries::State;
+pub use history::Version;
 pub use list::{Cursor, Page, Query};
 pub use meta::Counts;
 pub use open::database_path;
 pub use outbox::OutboxRow;
 pub use remembered::Remembered;
 pub use tx::Tx;
-pub use writer::{WRITES_PER_COMMIT_MAX, Writer};
+pub use writer::{Started, WRITES_PER_COMMIT_MAX, Writer};
 
 use self::error::Doing;
 use crate::error::Result;
@@ -92,6 +96,11 @@ impl Store {
         list::list(&self.conn, query)
     }
 
+    /// The same, one customer after the other; says where the next page begins, if there is one.
+    pub fn list_each(&self, query: &Query, call: impl FnMut(Entry)) -> Result<Option<Cursor>> {
+        list::list_each(&self.conn, query, call)
+    }
+
     /// Calls for each customer that a list without a limit would have, in constant memory. It
     /// holds no lock while the caller works: what is changed meanwhile shows as changed.
     pub fn for_each(&self, query: &Query, call: impl FnMut(Entry) -> Result<()>) -> Result<()> {
@@ -125,12 +134,18 @@ impl Store {
 
     /// The versions of a customer after this one, oldest first: who made them, which fields.
     pub fn history(&self, id: &str, after: u64, max: usize) -> Result<Vec<Version>> {
-        conflicts::history(&self.conn, id, after, max)
+        history::history(&self.conn, id, after, max)
     }
 
-    /// The conflicts of a customer that nobody has settled, oldest first.
-    pub fn conflicts(&self, id: &str) -> Result<Vec<NotedConflict>> {
-        conflicts::open_of(&self.conn, id)
+    /// Conflicts, oldest first.
+    pub fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<NotedConflict>> {
+        conflicts::list(&self.conn, query)
+    }
+
+    /// Are there customers that the search index does not know yet? Searches find them all the
+    /// same, only slower.
+    pub fn search_is_behind(&self) -> Result<bool> {
+        search::is_behind(&self.conn)
     }
 
     /// The remembered answer to this Idempotency-Key.

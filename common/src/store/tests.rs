@@ -247,7 +247,16 @@ fn a_conflict_shows_both_values_until_it_is_settled() {
     for conflict in &conflicts {
         store.write(|tx| tx.conflict_add("a", STRIPE, conflict, 5_000)).expect("notes");
     }
-    let noted = store.conflicts("a").expect("reads");
+    store.write(|tx| create(tx, "b", 1_000)).expect("creates");
+    let of = |id: &str| ConflictQuery {
+        customer: Some(id.into()),
+        limit: 9,
+        ..ConflictQuery::default()
+    };
+    let noted = store.conflicts(&of("a")).expect("reads");
+    let everybody = ConflictQuery { limit: 9, ..ConflictQuery::default() };
+    assert_eq!(store.conflicts(&everybody).expect("reads"), noted);
+    assert!(store.conflicts(&of("b")).expect("reads").is_empty());
     let kept: Vec<_> = noted.iter().map(|noted| noted.conflict.clone()).collect();
     assert_eq!(kept, conflicts);
     assert_eq!((noted[0].ours_at, noted[1].ours_at), (Some(1_000), None));
@@ -256,7 +265,16 @@ fn a_conflict_shows_both_values_until_it_is_settled() {
     let id = noted[0].id;
     assert!(store.write(|tx| tx.conflict_settle(id, 6_000)).expect("settles"));
     assert!(!store.write(|tx| tx.conflict_settle(id, 6_000)).expect("knows it is settled"));
-    assert_eq!(store.conflicts("a").expect("reads"), noted[1..]);
+    assert_eq!(store.conflicts(&of("a")).expect("reads"), noted[1..]);
+    assert_eq!(store.conflicts(&everybody).expect("reads"), noted[1..]);
+    let settled = ConflictQuery { settled: true, limit: 1, ..everybody.clone() };
+    let first = store.conflicts(&settled).expect("reads");
+    assert_eq!((first[0].id, first[0].settled_at), (id, Some(6_000)));
+    let after = ConflictQuery { after: id, ..settled };
+    assert_eq!(store.conflicts(&after).expect("reads"), noted[1..]);
+    let one = |customer: &'static str, id| move |tx: &Tx| tx.conflict(customer, id);
+    assert_eq!(store.write(one("a", id)).expect("reads"), first.into_iter().next());
+    assert_eq!(store.write(one("b", id)).expect("reads"), None);
 }
 
 /// Stripe has it all.

@@ -5,7 +5,7 @@ use std::fmt;
 use rusqlite::Connection;
 
 use super::remembered::Remembered;
-use super::{conflicts, entries, meta, outbox, remembered, search};
+use super::{NotedConflict, conflicts, entries, meta, notes, outbox, remembered, search};
 use crate::error::Result;
 use crate::record::{Change, Millis};
 use crate::sync::{Conflict, Entry};
@@ -80,6 +80,11 @@ impl<'c> Tx<'c> {
         conflicts::add(self.conn, customer, system, conflict, now)
     }
 
+    /// This conflict of this customer, settled or not.
+    pub fn conflict(&self, customer: &str, id: i64) -> Result<Option<NotedConflict>> {
+        conflicts::one(self.conn, customer, id)
+    }
+
     /// Marks a conflict as settled. False when it is unknown or was settled before.
     pub fn conflict_settle(&self, id: i64, now: Millis) -> Result<bool> {
         conflicts::settle(self.conn, id, now)
@@ -94,7 +99,7 @@ impl<'c> Tx<'c> {
         why: &str,
         now: Millis,
     ) -> Result<()> {
-        conflicts::note(self.conn, system, external_id, catalog_id, why, now)
+        notes::add(self.conn, system, external_id, catalog_id, why, now)
     }
 
     /// Customers whose repeat is due, the longest waiting first.

@@ -4,9 +4,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TryRecvError, channel, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +22,11 @@ const TRANSACTION_MS_MAX: u64 = 10;
 const WRITES_WAITING_MAX: usize = 4_096;
 /// Having written for this long without a break, the writer lets the other program in…
 const HOLD_MS_MAX: u64 = 10;
-/// …for this long: twice as long as a waiting program takes to look again.
+/// …or for this long, while the other one has written nothing lately: it may not even run.
+const HOLD_ALONE_MS_MAX: u64 = 100;
+/// What "lately" means.
+const LATELY_MS: u64 = 2_000;
+/// The other one is let in for this long: twice as long as it takes to look again.
 const YIELD_MS: u64 = 2;
 /// The search index catches up when nothing was to be written for this long…
 const SEARCH_IDLE_MS: u64 = 20;
@@ -69,7 +71,16 @@ impl Writer {
         &self,
         work: impl FnOnce(&Tx) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (sender, answer) = channel();
+        self.start(work)?.wait()
+    }
+
+    /// The same, without waiting for it: who has many things to write starts them one after the
+    /// other, and they are done in this order.
+    pub fn start<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Started<T>, Error> {
+        let (sender, answer) = sync_channel(1);
         let job: Job = Box::new(move |tx| {
             let done = tx.map_err(Error::clone).and_then(work);
             let stays = done.is_ok();
@@ -80,7 +91,7 @@ impl Writer {
             (answer, stays)
         });
         self.jobs.send(job).map_err(|_| Error::fatal(OPERATION, "the writing thread has ended"))?;
-        answer.recv().unwrap_or_else(|_| Err(Error::reject(OPERATION, "the write panicked")))
+        Ok(Started(answer))
     }
 
     /// Calls this on the writing thread after every commit. It must be quick and never write.
@@ -89,14 +100,35 @@ impl Writer {
     }
 }
 
+/// A write under way.
+#[derive(Debug)]
+pub struct Started<T>(Receiver<Result<T, Error>>);
+
+impl<T> Started<T> {
+    /// Blocks until the write is durable, or until it is known that it is not done.
+    pub fn wait(self) -> Result<T, Error> {
+        self.0.recv().unwrap_or_else(|_| Err(Error::reject(OPERATION, "the write panicked")))
+    }
+
+    /// What became of it, if that is known already.
+    pub fn try_wait(self) -> Result<Result<T, Error>, Self> {
+        match self.0.try_recv() {
+            Ok(done) => Ok(done),
+            Err(TryRecvError::Empty) => Err(self),
+            Err(TryRecvError::Disconnected) => Ok(self.wait()),
+        }
+    }
+}
+
 fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Callback>>) {
     let mut held_since = Instant::now();
+    let mut other = Other::default();
     let mut looked = Instant::now();
     let mut idle_ms = SEARCH_LOOK_MS;
     loop {
         let first = match waiting.try_recv() {
             Ok(job) => {
-                if held_since.elapsed() >= Duration::from_millis(HOLD_MS_MAX) {
+                if held_since.elapsed() >= other.hold_max() {
                     std::thread::sleep(Duration::from_millis(YIELD_MS));
                     held_since = Instant::now();
                 }
@@ -116,6 +148,7 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
         let idle = first.is_none();
         if let Some(first) = first {
             idle_ms = SEARCH_IDLE_MS;
+            other.look(&store);
             if write_together(&mut store.conn, first, waiting) {
                 for call in callbacks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                     call();
@@ -126,6 +159,30 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
             idle_ms = if catch_up(&mut store) { YIELD_MS } else { SEARCH_LOOK_MS };
             looked = Instant::now();
         }
+    }
+}
+
+/// What is known of the other program that writes to the file.
+#[derive(Default)]
+struct Other {
+    version: i64,
+    wrote_at: Option<Instant>,
+}
+
+impl Other {
+    fn look(&mut self, store: &Store) {
+        // What cannot be asked now is asked before the next transaction.
+        let Ok(version) = store.data_version() else { return };
+        if version != self.version {
+            self.version = version;
+            self.wrote_at = Some(Instant::now());
+        }
+    }
+
+    fn hold_max(&self) -> Duration {
+        let lately = Duration::from_millis(LATELY_MS);
+        let is_there = self.wrote_at.is_some_and(|at| at.elapsed() < lately);
+        Duration::from_millis(if is_there { HOLD_MS_MAX } else { HOLD_ALONE_MS_MAX })
     }
 }
 
@@ -223,6 +280,8 @@ fn in_savepoint(conn: &Connection, job: Job) -> Result<Option<Answer>, Error> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use std::sync::mpsc::channel;
 
     use super::super::tests::{create, folder, fresh};
     use super::*;

@@ -1,7 +1,9 @@
 //! Starts programs, watches them, and stops exactly what it started.
 
+pub mod browser;
 pub mod http;
 pub mod own_broker;
+pub mod pipes;
 pub mod process;
 pub mod topic;
 pub mod webhooks;
@@ -10,7 +12,9 @@ pub mod world;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use browser::Browser;
 pub use own_broker::OwnBroker;
+pub use pipes::Pipes;
 pub use process::Program;
 pub use topic::Topic;
 pub use world::World;

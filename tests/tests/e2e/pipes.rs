@@ -1,69 +1,8 @@
 //! The same programs with no broker at all, joined by pipes.
 
-use std::process::Command;
-
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use tests::harness::http::ask;
-use tests::harness::process::{Program, command};
-use tests::harness::until;
-use tests::harness::world::{KEY, SECRET};
-
-/// A line of programs as a shell joins them. The shell is killed with all of its children.
-struct Pipes {
-    dir: tempfile::TempDir,
-    sim: Program,
-    sim_url: String,
-}
-
-impl Pipes {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut sim = command("stripe-sim");
-        sim.args(["--listen", "127.0.0.1:0"]);
-        let sim = Program::start(sim);
-        let sim_url = format!("http://{}", sim.address());
-        Self { dir, sim, sim_url }
-    }
-
-    fn environment(&self, command: &mut Command) {
-        command
-            .current_dir(self.dir.path())
-            .env("DATABASE_URL", self.dir.path().join("catalog.sqlite3"))
-            .env("STRIPE_API_BASE", &self.sim_url)
-            .env("STRIPE_SECRET_KEY", KEY)
-            .env("STRIPE_WEBHOOK_SECRET", SECRET);
-    }
-
-    fn program(&self, name: &str, flags: &[&str]) -> Program {
-        let mut command = command(name);
-        self.environment(&mut command);
-        command.args(flags);
-        Program::start(command)
-    }
-
-    /// Each program's stdout is the next one's stdin; only the first one's stderr is read.
-    fn line(&self, programs: &[(&str, &[&str])]) -> Vec<Program> {
-        let mut line = Vec::new();
-        let mut upstream = None;
-        for (index, (name, flags)) in programs.iter().enumerate() {
-            let mut command = command(name);
-            self.environment(&mut command);
-            command.args(*flags);
-            let last = index + 1 == programs.len();
-            let (program, output) = Program::in_line(command, upstream.take(), last);
-            upstream = output;
-            line.push(program);
-        }
-        line
-    }
-
-    fn stripe_customers(&self) -> Vec<Json> {
-        let url = format!("{}/v1/customers?limit=100", self.sim_url);
-        let headers = [("authorization", "Bearer sk_test_person")];
-        let reply = tests::harness::http::call("GET", &url, &headers, None).expect("an answer");
-        reply.body["data"].as_array().cloned().unwrap_or_default()
-    }
-}
+use tests::harness::{Pipes, until};
 
 #[test]
 fn the_programs_joined_by_pipes_keep_both_sides_in_step() {
@@ -91,12 +30,7 @@ fn the_programs_joined_by_pipes_keep_both_sides_in_step() {
     let remote = here["sync"]["stripe"]["id"].as_str().expect("a link").to_owned();
     assert_eq!(pipes.stripe_customers()[0]["metadata"]["catalog_id"], id.as_str());
 
-    let edit = format!("{}/v1/customers/{remote}", pipes.sim_url);
-    let headers = [
-        ("authorization", "Bearer sk_test_person"),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
-    tests::harness::http::call("POST", &edit, &headers, Some(b"name=Countess")).expect("an answer");
+    pipes.stripe("POST", &format!("/v1/customers/{remote}"), "name=Countess");
     until("the edit made at Stripe is here", || {
         (ask("GET", &url, None).body["name"] == "Countess").then_some(())
     });

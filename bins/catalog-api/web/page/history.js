@@ -1,0 +1,62 @@
+// The history of a customer, newest first. Versions count without gaps, so the newest so many are
+// those after a number.
+
+import { customerPath, get, query } from "./api.js";
+import { capital, h, keyed, label, when } from "./dom.js";
+
+const STEP = 50;
+
+// Loads versions again only when there is a newer one, or more were asked for.
+export class History {
+  constructor(id) {
+    this.id = id;
+    this.versions = [];
+    this.wanted = STEP;
+    this.rows = h("ol", { class: "history" });
+    this.older = h("button", { type: "button", hidden: true, onclick: () => this.more() },
+      "Show older");
+    this.element = h("section", { "aria-labelledby": "history-title" },
+      h("h3", { id: "history-title" }, "History"), this.rows, this.older);
+  }
+
+  async load(version) {
+    const after = Math.max(0, version - this.wanted);
+    const first = this.versions.at(-1)?.version;
+    if (this.versions[0]?.version === version && first <= after + 1) return;
+    const path = customerPath(this.id, "history");
+    const { data } = await get(path + query({ after, limit: this.wanted }));
+    this.versions = data.reverse();
+    this.older.hidden = after === 0;
+    keyed(this.rows, this.versions, (it) => it.version, makeVersion);
+  }
+
+  more() {
+    this.wanted = Math.min(this.wanted * 4, 1000);
+    dispatchEvent(new Event("refresh"));
+  }
+
+  // The newest version of ours that changed each field and came after `acked`: what a system does
+  // not have yet. What it changed itself, it has.
+  pending(system, acked) {
+    const fields = new Map();
+    const theirs = new Set();
+    for (const { version, origin, changed } of this.versions) {
+      if (version <= acked) break;
+      for (const field of changed) {
+        if (origin === system) theirs.add(field);
+        else if (!theirs.has(field) && !fields.has(field)) fields.set(field, version);
+      }
+    }
+    return fields;
+  }
+}
+
+const origins = { api: "the API" };
+
+function makeVersion({ version, origin, at, changed }) {
+  const what = changed.length ? changed.map(label).join(", ") : "Deleted";
+  return h("li", {},
+    h("span", { class: "version" }, `v${version}`),
+    h("span", { class: "what" }, what),
+    h("span", { class: "by" }, `by ${origins[origin] ?? capital(origin)}, `, when(at)));
+}

@@ -1,0 +1,28 @@
+//! Strays at a system: customers of theirs that carry our stamp and are linked to nobody.
+
+use rusqlite::{Connection, params};
+
+use super::error::Doing;
+use crate::error::Result;
+use crate::record::Millis;
+
+/// Notes a customer of theirs that carries our stamp and is linked to nobody.
+pub(super) fn add(
+    conn: &Connection,
+    system: &str,
+    external_id: &str,
+    catalog_id: Option<&str>,
+    why: &str,
+    now: Millis,
+) -> Result<()> {
+    let sql = "INSERT INTO notes (system, external_id, catalog_id, why, at)
+               VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (system, external_id) DO UPDATE SET
+                   catalog_id = excluded.catalog_id, why = excluded.why, at = excluded.at";
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement.execute(params![system, external_id, catalog_id, why, now])
+        })
+        .doing("note a duplicate")?;
+    Ok(())
+}
