@@ -30,7 +30,9 @@ const LATELY_MS: u64 = 2_000;
 const YIELD_MS: u64 = 2;
 /// The search index catches up when nothing was to be written for this long…
 const SEARCH_IDLE_MS: u64 = 20;
-/// …and otherwise takes a step this often, which also finds what the other program changed.
+/// …and otherwise takes a step this often: a twentieth of the time of a writer that never rests.
+const SEARCH_STEP_MS: u64 = 200;
+/// An idle writer looks this often whether the other program changed something.
 const SEARCH_LOOK_MS: u64 = 1_000;
 /// Customers taken into the search index at once: some 10 ms, for which a write may have to wait.
 const SEARCH_ROWS: usize = 300;
@@ -155,7 +157,7 @@ fn write_all(mut store: Store, waiting: &Receiver<Job>, callbacks: &Mutex<Vec<Ca
                 }
             }
         }
-        if idle || looked.elapsed() >= Duration::from_millis(SEARCH_LOOK_MS) {
+        if idle || looked.elapsed() >= Duration::from_millis(SEARCH_STEP_MS) {
             idle_ms = if catch_up(&mut store) { YIELD_MS } else { SEARCH_LOOK_MS };
             looked = Instant::now();
         }
