@@ -59,6 +59,7 @@ CREATE TABLE sync (
     announced_at    INTEGER NOT NULL,
     announced_times INTEGER NOT NULL,
     error           TEXT,
+    doubt           INTEGER,          -- since when; NULL: none
     own             TEXT,             -- JSON: {field: version}
     refused         TEXT,             -- JSON: {field: {"version": …, "why": …}}
     -- What follows from the columns above, for lists and for the repeat.
@@ -70,6 +71,7 @@ CREATE TABLE sync (
 CREATE UNIQUE INDEX sync_link ON sync (system, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX sync_state       ON sync (system, state, customer);
 CREATE INDEX sync_due         ON sync (system, repeat_at) WHERE repeat_at IS NOT NULL;
+CREATE INDEX sync_doubt       ON sync (customer) WHERE doubt IS NOT NULL;
 
 -- Both values of a field that two people edited without knowing of each other.
 CREATE TABLE conflicts (

@@ -1,8 +1,10 @@
 //! Stripe's own validator takes every request that our programs send. Skipped, with a reason, where
 //! Go or the module is not there.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use common::record::{Field, Fields, Stamp};
 use common::stripe::mapping::{create_params, update_params};
@@ -15,8 +17,13 @@ use tests::harness::until;
 const MODULE: &str = "github.com/stripe/stripe-mock@v0.203.0";
 const KEY: &str = "sk_test_local";
 
-/// The validator's program, or why it is not there.
+/// The validator's program, or why it is not there; fetched once, whoever asks first.
 fn install() -> Result<PathBuf, String> {
+    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    INSTALLED.get_or_init(fetch).clone()
+}
+
+fn fetch() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
     let tools = target.join("tools");
     let program = tools.join("stripe-mock");
@@ -46,16 +53,17 @@ impl Mock {
                 return None;
             }
         };
-        // A port that was free a moment ago.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
-        drop(listener);
-        let process = Command::new(program)
-            .args(["-http-addr", &address])
-            .stdout(Stdio::null())
+        let mut process = Command::new(program)
+            .args(["-http-addr", "127.0.0.1:0", "-https-addr", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("stripe-mock starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
+        let address = lines
+            .find_map(|line| Some(line.ok()?.split_once("HTTP at address: ")?.1.to_owned()))
+            .expect("it says where it listens");
+        std::thread::spawn(move || lines.for_each(drop));
         let mock = Self { process, url: format!("http://{address}") };
         until("stripe-mock answers", || mock.client().retrieve("cus_1").ok());
         Some(mock)

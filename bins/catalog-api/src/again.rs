@@ -90,15 +90,22 @@ impl Again {
         Ok(())
     }
 
-    /// Announces all that is pending, whenever it was announced last. Blocks.
-    pub fn announce_all(&self) -> Result<usize> {
+    /// Announces all that is pending, whenever it was announced last; only those whose change waits
+    /// in the outbox behind row `seq` need no second one. Blocks.
+    pub fn announce_all(&self, seq: i64) -> Result<usize> {
         let mut after: Option<String> = None;
         let mut total = 0;
         loop {
             let from = after.take();
             let (count, last) = self.writer.run(move |tx| {
                 let ids = tx.wanting(STRIPE, from.as_deref(), REPEATS_PER_COMMIT)?;
-                Ok((announce(tx, &ids)?, ids.last().cloned()))
+                let mut lacking = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    if !tx.outbox_waits_after(seq, id)? {
+                        lacking.push(id);
+                    }
+                }
+                Ok((announce(tx, lacking)?, ids.last().cloned()))
             })?;
             total += count;
             after = last;
@@ -125,7 +132,7 @@ impl Again {
 }
 
 /// Announces these customers again, with the version they have.
-fn announce(tx: &Tx, ids: &[String]) -> Result<usize> {
+fn announce<'a>(tx: &Tx, ids: impl IntoIterator<Item = &'a String>) -> Result<usize> {
     let mut count = 0;
     for id in ids {
         if let Some(mut entry) = tx.entry(id)? {

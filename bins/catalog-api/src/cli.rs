@@ -103,6 +103,7 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     });
     watch::start(path.clone(), Arc::clone(&wake))?;
     let readers = Arc::new(Readers::new(path));
+    let before = readers.read(Store::outbox_last)?;
     let again =
         Again { writer: writer.clone(), readers: Arc::clone(&readers), metrics: metrics.clone() };
     again.clone().start(Arc::clone(&ready))?;
@@ -120,7 +121,7 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
         let opening: crate::relay::Opening = Box::pin(async move { to.open(&kafka).await });
         opening
     });
-    let relay = Relay { to: cli.to.to.clone(), open, again, wake, ready };
+    let relay = Relay { to: cli.to.to.clone(), open, again, before, wake, ready };
     serve(server, relay, context).await
 }
 

@@ -24,6 +24,7 @@ pub struct ApiMetrics {
     failed: IntGauge,
     outbox: IntGauge,
     outbox_age: IntGauge,
+    doubts: IntGauge,
     conflicts: IntGauge,
     duplicates: IntGauge,
 }
@@ -62,6 +63,10 @@ impl ApiMetrics {
                 "catalog_outbox_oldest_seconds",
                 "Age of the oldest change that waits to be published",
             )?,
+            doubts: all.gauge(
+                "catalog_sync_doubts",
+                "Customers of whom it is unknown what Stripe has, until it is seen again",
+            )?,
             conflicts: all.gauge("catalog_conflicts_open", "Conflicts that nobody has settled")?,
             duplicates: all.gauge(
                 "catalog_duplicates",
@@ -86,6 +91,7 @@ impl ApiMetrics {
         self.failed.set(counts.failed as i64);
         self.outbox.set(counts.outbox as i64);
         self.outbox_age.set(age_ms.max(0) / 1000);
+        self.doubts.set(counts.doubts as i64);
         self.conflicts.set(counts.conflicts_open as i64);
         self.duplicates.set(counts.duplicates as i64);
         self.all.render()

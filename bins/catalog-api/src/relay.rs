@@ -1,8 +1,9 @@
 //! Publishes the outbox in order, many records in flight, and deletes a row only when its record is
 //! durable where it went. A broker that is away costs nothing but time: rows stay, the API goes on.
 //!
-//! It never changes a record, but marks those that may have been published before, and never lets a later one overtake an earlier one: when the sink
-//! gives up, it starts anew from the oldest row that is left.
+//! It never changes a record, but marks those that may have been published before, and never lets a
+//! later one overtake an earlier one: when the sink gives up, it starts anew from the oldest row
+//! that is left.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Relay {
     pub to: Spec,
     pub open: Box<dyn Fn() -> Opening + Send + Sync>,
     pub again: Again,
+    /// The newest row of the outbox from before this start.
+    pub before: i64,
     /// Told when there may be new rows.
     pub wake: Arc<Notify>,
     pub ready: Arc<Ready>,
@@ -64,7 +67,8 @@ impl Relay {
     pub async fn run(&self, stop: Shutdown) -> Result<()> {
         if self.to == Spec::Pipe {
             // A pipe starts empty: whoever reads it knows nothing of what was written before.
-            self.announce_all("what reads our output starts without memory").await?;
+            // What was changed since this start waits in the outbox and tells it anyway.
+            self.announce_all("what reads our output starts without memory", self.before).await?;
         }
         loop {
             let error = match self.session(&stop).await {
@@ -254,7 +258,8 @@ impl Relay {
         let now = blocking("ask the broker", move || Known::ask(&sink)).await?;
         let Some(before) = before else { return Ok(Some(now)) };
         if let Some(why) = before.lost(&now) {
-            self.announce_all(&format!("the broker came back without what it had: {why}")).await?;
+            let why = format!("the broker came back without what it had: {why}");
+            self.announce_all(&why, i64::MAX).await?;
         }
         // Only once all was announced: who is killed before that does it again.
         let (writer, known) = (self.again.writer.clone(), now.clone());
@@ -288,9 +293,9 @@ impl Relay {
         }
     }
 
-    async fn announce_all(&self, why: &str) -> Result<()> {
+    async fn announce_all(&self, why: &str, after: i64) -> Result<()> {
         let again = self.again.clone();
-        let count = blocking("announce again", move || again.announce_all()).await?;
+        let count = blocking("announce again", move || again.announce_all(after)).await?;
         if count > 0 {
             log::info!("{why}: {count} customers with something pending announced again");
         }

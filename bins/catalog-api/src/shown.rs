@@ -19,6 +19,9 @@ struct ShownSync<'a> {
     version: u64,
     error: Option<&'a str>,
     refused: BTreeMap<&'a Field, &'a str>,
+    /// Since when it has been unknown what the system has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubt: Option<String>,
 }
 
 impl Serialize for Shown<'_> {
@@ -47,6 +50,7 @@ fn shown_sync<'a>(entry: &'a Entry, system: &str, sync: &'a SyncState) -> ShownS
             .iter()
             .map(|(field, refusal)| (field, refusal.why.as_str()))
             .collect(),
+        doubt: sync.doubt.map(common::clock::rfc3339),
     }
 }
 
@@ -80,5 +84,8 @@ mod tests {
         assert_eq!(json["sync"]["stripe"]["refused"]["phone"], "too short");
         assert_eq!(json["name"], "Ada");
         assert_eq!(json["version"], 1);
+        assert!(json["sync"]["stripe"].get("doubt").is_none());
+        entry.systems.get_mut("stripe").expect("stripe").doubt = Some(1_795_341_600_123);
+        assert_eq!(shown(&entry)["sync"]["stripe"]["doubt"], "2026-11-22T10:00:00.123Z");
     }
 }

@@ -16,6 +16,8 @@ const SYSTEMS: [&str; 1] = [STRIPE];
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Applied {
     Done,
+    /// In doubt, and nobody may ask: what is known of that was stored.
+    PutAside,
     /// Nothing was stored, not even in the inbox: ask Stripe for this customer first.
     Doubt(Question),
 }
@@ -28,14 +30,21 @@ pub struct Question {
     pub doubt: Doubt,
 }
 
+/// When it is, and whether Stripe may be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Here {
+    pub now: i64,
+    pub asks: bool,
+}
+
 /// Does to the catalog what this record says.
-pub fn apply(tx: &Tx, input: &Input, now: i64) -> Result<Applied> {
+pub fn apply(tx: &Tx, input: &Input, here: Here) -> Result<Applied> {
     match input {
-        Input::Result(result) => apply_result(tx, result, now),
-        Input::Snapshot(snapshot) => apply_snapshot(tx, snapshot, &Seen::Listing, now),
+        Input::Result(result) => apply_result(tx, result, here.now),
+        Input::Snapshot(snapshot) => apply_snapshot(tx, snapshot, &Seen::Listing, here),
         Input::Event(StripeEvent::Other { .. }) => Ok(Applied::Done),
         Input::Event(StripeEvent::Customer { id, created, snapshot, previous, .. }) => {
-            apply_event(tx, id, *created, snapshot, previous, now)
+            apply_event(tx, id, *created, snapshot, previous, here)
         }
     }
 }
@@ -46,19 +55,20 @@ fn apply_event(
     created: Seconds,
     snapshot: &Snapshot,
     previous: &Previous,
-    now: i64,
+    here: Here,
 ) -> Result<Applied> {
     if tx.inbox_seen(event_id)? {
         return Ok(Applied::Done);
     }
-    let applied = apply_snapshot(tx, snapshot, &Seen::Event { created, previous }, now)?;
-    if applied == Applied::Done {
-        tx.inbox_add(event_id, now)?;
+    let applied = apply_snapshot(tx, snapshot, &Seen::Event { created, previous }, here)?;
+    match applied {
+        Applied::Done | Applied::PutAside => tx.inbox_add(event_id, here.now)?,
+        Applied::Doubt(_) => {}
     }
     Ok(applied)
 }
 
-fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<Applied> {
+fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, here: Here) -> Result<Applied> {
     let linked = tx.entry_by_external(STRIPE, &snapshot.id)?;
     let named = match (&linked, &snapshot.catalog_id) {
         (None, Some(id)) => tx.entry(id)?,
@@ -66,28 +76,43 @@ fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result
     };
     match inbound::whose(STRIPE, snapshot, linked.is_some(), named.as_ref()) {
         Whose::Ours => match linked.or(named) {
-            Some(entry) => take(tx, entry, snapshot, seen, now),
+            Some(entry) => take(tx, entry, snapshot, seen, here),
             None => Ok(Applied::Done),
         },
         Whose::Duplicate => {
-            note(tx, snapshot, "stamped, and its catalog customer is linked elsewhere", now)?;
+            note(tx, snapshot, "stamped, and its catalog customer is linked elsewhere", here.now)?;
             Ok(Applied::Done)
         }
         Whose::Born => {
-            bear(tx, snapshot, seen, now)?;
+            bear(tx, snapshot, seen, here.now)?;
             Ok(Applied::Done)
         }
     }
 }
 
-fn take(tx: &Tx, mut entry: Entry, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<Applied> {
-    let took = inbound::on_snapshot(&mut entry, STRIPE, snapshot, seen, now);
-    if let Some(doubt) = took.doubt {
-        let customer = entry.customer.id;
-        return Ok(Applied::Doubt(Question { customer, external_id: snapshot.id.clone(), doubt }));
+fn take(
+    tx: &Tx,
+    mut entry: Entry,
+    snapshot: &Snapshot,
+    seen: &Seen,
+    here: Here,
+) -> Result<Applied> {
+    let took = inbound::on_snapshot(&mut entry, STRIPE, snapshot, seen, here.now);
+    match took.doubt {
+        None => {
+            keep(tx, entry, took, here.now)?;
+            Ok(Applied::Done)
+        }
+        Some(doubt) if here.asks => {
+            let customer = entry.customer.id;
+            Ok(Applied::Doubt(Question { customer, external_id: snapshot.id.clone(), doubt }))
+        }
+        Some(doubt) => {
+            let took = inbound::unasked(&mut entry, STRIPE, snapshot, &doubt, here.now);
+            keep(tx, entry, took, here.now)?;
+            Ok(Applied::PutAside)
+        }
     }
-    keep(tx, entry, took, now)?;
-    Ok(Applied::Done)
 }
 
 fn bear(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<()> {
@@ -133,7 +158,7 @@ pub fn settle(
 ) -> Result<Applied> {
     if let (Some(entry), Some(snapshot)) = (tx.entry(&question.customer)?, &read.snapshot) {
         let seen = Seen::Read { date: read.date, doubt: &question.doubt };
-        let applied = take(tx, entry, snapshot, &seen, now)?;
+        let applied = take(tx, entry, snapshot, &seen, Here { now, asks: true })?;
         if applied != Applied::Done {
             return Ok(applied);
         }

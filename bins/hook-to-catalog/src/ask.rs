@@ -4,11 +4,34 @@ use std::sync::Arc;
 
 use common::clock;
 use common::error::{Error, Result};
+use common::metrics::{IntCounter, Metrics};
 use common::stripe::client::Client;
 use common::stripe::rate::{Endpoint, Rate};
 use common::stripe::{Verdict, verdict};
 
 use crate::apply::Read;
+
+/// How often Stripe's side was in doubt, and how often it was asked.
+#[derive(Clone, Debug)]
+pub struct Doubts {
+    pub raised: IntCounter,
+    pub asked: IntCounter,
+}
+
+impl Doubts {
+    pub fn new(metrics: &Metrics) -> Result<Self> {
+        Ok(Self {
+            raised: metrics.counter(
+                "hook_to_catalog_doubts_total",
+                "snapshots that left it in doubt what Stripe has",
+            )?,
+            asked: metrics.counter(
+                "hook_to_catalog_reads_total",
+                "customers read from Stripe to settle a doubt",
+            )?,
+        })
+    }
+}
 
 /// Stripe, to be read. Blocking: for threads of their own.
 #[derive(Debug)]

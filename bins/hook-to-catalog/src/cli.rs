@@ -13,7 +13,7 @@ use common::stripe::{Client, Limits, Rate, StripeKey};
 use common::{log, secret};
 use serde::Deserialize;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Doubts};
 use crate::mover::Mover;
 use crate::no_output::NoOutput;
 
@@ -39,7 +39,8 @@ Examples:
   stripe-hook --to - | hook-to-catalog --from -
 
 Environment: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, and STRIPE_READ_KEY (may read customers) or
-STRIPE_SECRET_KEY: with it a customer is read from Stripe when events leave a doubt.
+STRIPE_SECRET_KEY: with it a customer is read from Stripe when events leave a doubt. Without it the
+doubt is shown (sync.stripe.doubt), and our stamp is sent again: what comes back settles it.
 Exit codes: 0 done, 1 some records were dead-lettered, 2 usage, 69 broker or database unavailable,
 78 bad configuration or credentials refused."
 )]
@@ -78,18 +79,19 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     if ask.is_none() {
         log::say(
             PROGRAM.name,
-            "no STRIPE_READ_KEY or STRIPE_SECRET_KEY: a customer in doubt waits for its next event",
+            "no STRIPE_READ_KEY or STRIPE_SECRET_KEY: a customer in doubt waits until it is seen again",
         );
     }
     let kafka = cli.kafka.options(PROGRAM.name)?;
     let counters = Counters::new(&context.metrics)?;
+    let doubts = Doubts::new(&context.metrics)?;
     cli.metrics.serve(&context, counters.ready())?;
     let dead_letters = cli.from.dead_letters(PROGRAM.name, &kafka)?;
     let opened = cli.from.open(&kafka, false);
     let Some(source) = common::cli::unless_asked_to_end(&context, opened).await? else {
         return Ok(Exit::Done);
     };
-    let mover = Mover { writer: Writer::spawn(store), ask: ask.clone() };
+    let mover = Mover { writer: Writer::spawn(store), ask: ask.clone(), doubts };
     let policy = Policy {
         lane_of: customer,
         in_flight_lanes_max: CUSTOMERS_AT_ONCE_MAX,

@@ -10,8 +10,8 @@ use common::pump::{Handler, Verdict};
 use common::record::{STRIPE, StripeEvent};
 use common::store::Writer;
 
-use crate::apply::{self, Applied, Question, Read};
-use crate::ask::Ask;
+use crate::apply::{self, Applied, Here, Question, Read};
+use crate::ask::{Ask, Doubts};
 use crate::input::Input;
 
 /// How often a doubt is asked about anew when something else came in meanwhile.
@@ -21,8 +21,9 @@ const ASKED_AGAIN_MAX: u32 = 5;
 #[derive(Clone, Debug)]
 pub struct Mover {
     pub writer: Writer,
-    /// `None` without a key: then doubts wait for the next observation.
+    /// `None` without a key: then the next observation settles a doubt.
     pub ask: Option<Arc<Ask>>,
+    pub doubts: Doubts,
 }
 
 impl Handler for Mover {
@@ -65,12 +66,18 @@ impl Mover {
         for ((index, input), applied) in inputs.iter().zip(applied) {
             match applied {
                 Ok(Applied::Done) => {}
-                Ok(Applied::Doubt(question)) => raise(&mut open, question, *index, input),
+                Ok(Applied::PutAside) => self.doubts.raised.inc(),
+                Ok(Applied::Doubt(question)) => {
+                    self.doubts.raised.inc();
+                    raise(&mut open, question, *index, input);
+                }
                 Err(error) => verdicts[*index] = verdict(&error),
             }
         }
+        // Without a key none is left open.
+        let Some(ask) = &self.ask else { return verdicts };
         for of in open {
-            if let Err(error) = self.settle(&of) {
+            if let Err(error) = self.settle(&of, ask) {
                 for index in of.records {
                     verdicts[index] = verdict(&error);
                 }
@@ -82,11 +89,11 @@ impl Mover {
     /// Applies them together; if that is refused for good, each alone, so that only the one to
     /// blame is refused.
     fn apply_all(&self, inputs: &Arc<Vec<(usize, Input)>>) -> Vec<Result<Applied>> {
-        let now = clock::now_ms();
+        let here = Here { now: clock::now_ms(), asks: self.ask.is_some() };
         let apply = |from: usize, to: usize| {
             let inputs = Arc::clone(inputs);
             self.writer.run(move |tx| {
-                inputs[from..to].iter().map(|(_, input)| apply::apply(tx, input, now)).collect()
+                inputs[from..to].iter().map(|(_, input)| apply::apply(tx, input, here)).collect()
             })
         };
         match apply(0, inputs.len()) {
@@ -98,23 +105,15 @@ impl Mover {
         }
     }
 
-    fn settle(&self, open: &Open) -> Result<()> {
+    fn settle(&self, open: &Open, ask: &Ask) -> Result<()> {
         let mut question = open.question.clone();
-        let Some(ask) = &self.ask else {
-            log::warn!(
-                "customer {} is in doubt, and there is no key to read it from Stripe: \
-                 the next event about it settles it",
-                question.customer
-            );
-            let unread = Read { snapshot: None, date: 0 };
-            return self.settle_with(&question, &unread, &open.event_ids).map(|_| ());
-        };
         for _ in 0..=ASKED_AGAIN_MAX {
             // What was observed before the question is older than its answer.
             question.doubt.observed = self.observed(&question)?;
+            self.doubts.asked.inc();
             let read = ask.read(&question.external_id)?;
             match self.settle_with(&question, &read, &open.event_ids)? {
-                Applied::Done => return Ok(()),
+                Applied::Done | Applied::PutAside => return Ok(()),
                 Applied::Doubt(again) => question = again,
             }
         }

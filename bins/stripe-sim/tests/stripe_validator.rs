@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -52,15 +53,18 @@ impl Drop for Mock {
 }
 
 fn mock(program: &Path) -> (Mock, Client) {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(program)
-        .args(["-http-addr", &format!("127.0.0.1:{port}")])
-        .stdout(Stdio::null())
+    let mut child = Command::new(program)
+        .args(["-http-addr", "127.0.0.1:0", "-https-addr", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (mock, client) = (Mock(child), Client::new(format!("http://127.0.0.1:{port}")));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = lines
+        .find_map(|line| Some(line.ok()?.split_once("HTTP at address: ")?.1.to_owned()))
+        .expect("it says where it listens");
+    thread::spawn(move || lines.for_each(drop));
+    let (mock, client) = (Mock(child), Client::new(format!("http://{address}")));
     let begun = Instant::now();
     while client.call("GET", "/v1/customers", None, &[]).is_err() {
         assert!(begun.elapsed() < support::PATIENCE, "stripe-mock does not answer");

@@ -87,7 +87,7 @@ pub(super) fn by_external(
 pub(super) fn with_systems(conn: &Connection, (seq, customer): Numbered) -> Result<Entry> {
     let sql = "SELECT system, external_id, gone, first, first_at, shadow, seen, remote_at,
                       observed, acked, deleted_version, delete_ids, announced_at,
-                      announced_times, error, own, refused
+                      announced_times, error, own, refused, doubt
                FROM sync WHERE customer = ?1";
     let mut statement = conn.prepare_cached(sql).doing(LOAD)?;
     let systems = statement
@@ -147,6 +147,7 @@ fn sync_of(row: &Row) -> rusqlite::Result<(String, SyncState)> {
         announced_at: row.get(12)?,
         announced_times: row.get(13)?,
         error: row.get(14)?,
+        doubt: row.get(17)?,
         own: json_of(row, 15)?.unwrap_or_default(),
         refused: refused
             .into_iter()
@@ -221,9 +222,9 @@ fn save_sync(
         .collect();
     let sql = "INSERT INTO sync (customer, system, external_id, gone, first, first_at, shadow,
                    seen, remote_at, observed, acked, deleted_version, delete_ids, announced_at,
-                   announced_times, error, own, refused, state, repeat_at)
+                   announced_times, error, own, refused, state, repeat_at, doubt)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                   ?17, ?18, ?19, ?20)
+                   ?17, ?18, ?19, ?20, ?21)
                ON CONFLICT (customer, system) DO UPDATE SET external_id = excluded.external_id,
                    gone = excluded.gone, first = excluded.first, first_at = excluded.first_at,
                    shadow = excluded.shadow, seen = excluded.seen,
@@ -232,7 +233,7 @@ fn save_sync(
                    delete_ids = excluded.delete_ids, announced_at = excluded.announced_at,
                    announced_times = excluded.announced_times, error = excluded.error,
                    own = excluded.own, refused = excluded.refused, state = excluded.state,
-                   repeat_at = excluded.repeat_at";
+                   repeat_at = excluded.repeat_at, doubt = excluded.doubt";
     let row = params![
         seq,
         system,
@@ -254,6 +255,7 @@ fn save_sync(
         (!refused.is_empty()).then(|| json(&refused)).transpose()?,
         State::of(entry, system).as_str(),
         repeat::due_at(entry, system),
+        sync.doubt,
     ];
     conn.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).doing(SAVE)?;
     Ok(())

@@ -18,6 +18,7 @@ pub struct Counts {
     /// Changes not published yet, and when the oldest of them was made.
     pub outbox: u64,
     pub outbox_oldest_at: Option<Millis>,
+    pub doubts: u64,
     pub conflicts_open: u64,
     pub duplicates: u64,
 }
@@ -45,6 +46,7 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts> {
         outbox: count(conn, "outbox")?,
         outbox_oldest_at: oldest.map(|at| at as Millis),
         // Few, since people look at them; each has a small index of its own.
+        doubts: number("SELECT count(*) FROM sync WHERE doubt IS NOT NULL")?.unwrap_or(0),
         conflicts_open: number("SELECT count(*) FROM conflicts WHERE settled_at IS NULL")?
             .unwrap_or(0),
         duplicates: number("SELECT count(*) FROM notes")?.unwrap_or(0),

@@ -114,7 +114,7 @@ impl Store {
         outbox::after(&self.conn, seq, max)
     }
 
-    /// The number of the newest row of the outbox; those written later have higher ones.
+    /// The number of the newest row there ever was in the outbox; 0 before the first.
     pub fn outbox_last(&self) -> Result<i64> {
         outbox::last(&self.conn)
     }

@@ -66,10 +66,19 @@ pub(super) fn after(conn: &Connection, seq: i64, max: usize) -> Result<Vec<Outbo
         .doing("read the outbox")
 }
 
+/// The number of the newest row there ever was; 0 before the first.
 pub(super) fn last(conn: &Connection) -> Result<i64> {
-    conn.prepare_cached("SELECT ifnull(max(seq), 0) FROM outbox")
+    let sql = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'outbox'";
+    conn.prepare_cached(sql)
         .and_then(|mut statement| statement.query_one([], |row| row.get(0)))
         .doing("read the outbox")
+}
+
+/// Does a change of this customer wait behind row `seq`? Looks through those rows one by one.
+pub(super) fn waits_after(conn: &Connection, seq: i64, customer: &str) -> Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM outbox WHERE seq > ?1 AND customer = ?2")
+        .and_then(|mut statement| statement.exists(params![seq, customer]))
+        .doing("look into the outbox")
 }
 
 pub(super) fn delivered(conn: &Connection, seqs: &[i64]) -> Result<()> {

@@ -68,6 +68,7 @@ fn full() -> Entry {
         announced_at: 12,
         announced_times: 2,
         error: Some("card declined".into()),
+        doubt: Some(13),
         own: [(Field::Name, 2), (Field::Metadata("a.b".into()), 5), (Field::Stamp, 1)].into(),
         refused: [(Field::Phone, refusal)].into(),
     };
@@ -345,12 +346,19 @@ fn the_counts_follow_every_change() {
         tx.save(&a)?;
         let mut b = tx.entry("b")?.expect("is there");
         write::delete(&mut b, 9);
+        b.systems.get_mut(STRIPE).expect("stripe").doubt = Some(9);
         tx.save(&b)?;
         tx.outbox_delivered(&[1, 2, 2, 77])
     };
     store.write(change).expect("changes");
-    let expected =
-        Counts { customers: 1, pending: 1, synced: 1, duplicates: 1, ..Counts::default() };
+    let expected = Counts {
+        customers: 1,
+        pending: 1,
+        synced: 1,
+        duplicates: 1,
+        doubts: 1,
+        ..Counts::default()
+    };
     assert_eq!(counted(&store), expected);
 }
 
@@ -384,4 +392,20 @@ fn a_reader_sees_what_others_commit_and_cannot_write() {
     assert_eq!(reader.meta("cluster").expect("reads"), Some("abc".into()));
     assert!(reader.write(|tx| tx.meta_set("cluster", "x")).is_err());
     assert_eq!(store.meta("cluster").expect("reads"), Some("abc".into()));
+}
+
+#[test]
+fn what_waits_in_the_outbox_is_told_by_row_even_after_older_rows_were_delivered() {
+    let (_folder, mut store) = fresh();
+    assert_eq!(store.outbox_last().expect("reads"), 0);
+    store.write(|tx| create(tx, "a", 10)).expect("creates");
+    let before = store.outbox_last().expect("reads");
+    store.write(|tx| create(tx, "b", 20)).expect("creates");
+    let waits =
+        |tx: &Tx| Ok((tx.outbox_waits_after(before, "a")?, tx.outbox_waits_after(before, "b")?));
+    assert_eq!(store.write(waits).expect("looks"), (false, true));
+    let rows = store.outbox_after(0, 9).expect("reads");
+    let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
+    store.write(|tx| tx.outbox_delivered(&seqs)).expect("deletes");
+    assert_eq!(store.outbox_last().expect("reads"), before + 1, "no number is used twice");
 }

@@ -47,6 +47,11 @@ impl<'c> Tx<'c> {
         outbox::announce(self.conn, change)
     }
 
+    /// Does a change of this customer wait in the outbox behind row `seq`? Meant for few such rows.
+    pub fn outbox_waits_after(&self, seq: i64, customer: &str) -> Result<bool> {
+        outbox::waits_after(self.conn, seq, customer)
+    }
+
     /// These rows of the outbox are durable where they went.
     pub fn outbox_delivered(&self, seqs: &[i64]) -> Result<()> {
         outbox::delivered(self.conn, seqs)

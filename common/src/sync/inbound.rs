@@ -205,6 +205,7 @@ pub(super) fn deleted_there(entry: &mut Entry, system: &str, now: Millis) -> Too
         }
         sync.gone = true;
         sync.error = None;
+        sync.doubt = None;
     }
     if !entry.customer.deleted {
         write::bury(entry, system, now);
@@ -381,6 +382,7 @@ fn settle(
         sync.seen = sync.seen.max(s);
         sync.acked = sync.acked.max(s);
         sync.observed += 1;
+        sync.doubt = None;
     }
     took.touched = true;
     if !taken.is_empty() {
@@ -433,6 +435,29 @@ fn reassert_overwritten(
     }
     let fields: Vec<Field> = fields.into_iter().chain([Field::Stamp]).collect();
     reassert(entry, system, &fields, now)
+}
+
+/// The doubt that a snapshot raised, when nobody may ask Stripe: the snapshot is put aside and the
+/// stamp is sent again, if it is not on its way already. What then comes back is stamped higher
+/// than all that was seen, and settles the doubt. Of a late write's victims nothing would be left
+/// by then: they go with the stamp.
+pub fn unasked(
+    entry: &mut Entry,
+    system: &str,
+    snapshot: &Snapshot,
+    doubt: &Doubt,
+    now: Millis,
+) -> Took {
+    let Some(sync) = entry.systems.get_mut(system) else { return Took::default() };
+    sync.doubt.get_or_insert(now);
+    let is_owed = sync.own(&Field::Stamp) > sync.acked;
+    let mut took = match &doubt.late {
+        Some(late) if late.certain => reassert_overwritten(entry, system, snapshot, late, now),
+        Some(_) | None if is_owed => Took::nothing("in doubt; the stamp is on its way"),
+        Some(_) | None => reassert(entry, system, &[Field::Stamp], now),
+    };
+    took.touched = true;
+    took
 }
 
 /// Sends these fields again as a new version, although Stripe has seen the old one.

@@ -40,6 +40,8 @@ pub struct SyncState {
     pub announced_times: u32,
     /// Why the last change was refused as a whole.
     pub error: Option<String>,
+    /// Since when it has been unknown what they have, because nobody could be asked.
+    pub doubt: Option<Millis>,
     /// Per field, the version of *our* newest change of it; absent when the value is theirs.
     pub own: BTreeMap<Field, u64>,
     /// Per field, why they refuse our value; until somebody changes it.

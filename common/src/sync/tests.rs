@@ -274,3 +274,34 @@ fn our_first_write_arriving_late_is_no_late_write() {
     let took = read(&mut entry, &now, T + 99, &doubt);
     assert_eq!(took.announce, Some((STRIPE.to_owned(), vec![Field::Name])));
 }
+
+#[test]
+fn a_doubt_that_nobody_may_ask_about_sends_the_stamp_once_and_the_fields_of_a_late_write() {
+    let none = Previous::default();
+    let mut entry = ada();
+    event(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T, &none);
+    let theirs = snapshot(&[(Field::Name, "Bob")], "1");
+    for stamped in [2, 2] {
+        let doubt = event(&mut entry, &theirs, T, &none).doubt.expect("of the same second");
+        inbound::unasked(&mut entry, STRIPE, &theirs, &doubt, NOW);
+        assert_eq!(entry.customer.version, stamped);
+    }
+    assert_eq!(sync(&mut entry).doubt, Some(NOW));
+    assert_eq!(sync(&mut entry).pending(), [(Field::Stamp, 2)].into());
+    event(
+        &mut entry,
+        &snapshot(&[(Field::Name, "Bob")], "2"),
+        T,
+        &Previous { stamp: Some(1), ..none },
+    );
+    assert_eq!(entry.customer.fields, fields(&[(Field::Name, "Bob")]), "what came back is taken");
+    assert_eq!(sync(&mut entry).doubt, None);
+
+    edit(&mut entry, &[(Field::Name, "Cy")]);
+    sync(&mut entry).acked = 4;
+    let late = snapshot(&[(Field::Name, "Bob")], "2");
+    let previous = Previous { fields: vec![Field::Name], stamp: Some(4) };
+    let doubt = event(&mut entry, &late, T, &previous).doubt.expect("the stamp went back");
+    inbound::unasked(&mut entry, STRIPE, &late, &doubt, NOW);
+    assert_eq!(sync(&mut entry).pending(), [(Field::Name, 5), (Field::Stamp, 5)].into());
+}

@@ -5,6 +5,8 @@ pub mod http;
 pub mod own_broker;
 pub mod pipes;
 pub mod process;
+pub mod topic;
+pub mod webhooks;
 pub mod world;
 
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ pub use browser::Browser;
 pub use own_broker::OwnBroker;
 pub use pipes::Pipes;
 pub use process::Program;
+pub use topic::Topic;
 pub use world::World;
 
 /// How long anything may take to happen before a test fails. Generous: a healthy run never waits

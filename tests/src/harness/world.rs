@@ -84,6 +84,10 @@ impl World {
         self.dir.path().join("catalog.sqlite3")
     }
 
+    pub fn broker(&self) -> &str {
+        &self.broker
+    }
+
     pub fn topic(&self, name: &str) -> String {
         format!("kafka:{name}-{}", self.tag)
     }
@@ -123,10 +127,18 @@ impl World {
     }
 
     pub fn start_inward(&mut self) {
+        self.start_inward_with(|_| ());
+    }
+
+    /// With other flags or another environment.
+    pub fn start_inward_with(&mut self, change: impl FnOnce(&mut Command)) {
+        // Of two of one name the older one would be fenced.
+        self.inward = None;
         let mut mover = self.command("hook-to-catalog");
         mover.args(["--from", &self.topic("stripe_events")]);
         mover.args(["--from", &self.topic("stripe_results")]);
         mover.args(["--group", &format!("inward-{}", self.tag), "--instance", "test"]);
+        change(&mut mover);
         self.inward = Some(Program::start(mover));
     }
 
@@ -195,20 +207,36 @@ impl World {
 
     /// Every API request that `stripe-sim` got, oldest first.
     pub fn requests(&self) -> Vec<Json> {
-        let reply = self.steer("GET", "requests", None);
-        lines(&reply.body)
+        self.sim_lines("requests")
     }
 
-    /// Requests that write, and were our programs' (a person's have another key, and no
-    /// idempotency key of ours).
-    pub fn our_writes(&self) -> Vec<Json> {
-        let ours = |request: &Json| {
-            request["method"] == "DELETE"
-                || request["idempotency_key"]
-                    .as_str()
-                    .is_some_and(|key| key.starts_with("catalog/"))
+    /// What `stripe-sim` lists under `/_sim/`.
+    pub fn sim_lines(&self, what: &str) -> Vec<Json> {
+        lines(&self.steer("GET", what, None).body)
+    }
+
+    /// Every customer that ever was at Stripe, deleted ones among them.
+    pub fn ever_at_stripe(&self) -> Vec<Json> {
+        self.sim_lines("customers?deleted=true")
+    }
+
+    /// Requests about customers that our programs made, whatever they ask; a person's have another
+    /// key, which the log tells apart from ours without showing it.
+    pub fn asked_by_us(&self) -> Vec<Json> {
+        self.stripe("GET", "/v1/customers?limit=1", "");
+        let requests = self.requests();
+        let of_person = |it: &&Json| it["path"] == "/v1/customers" && it["params"]["limit"] == "1";
+        let person = requests.iter().rev().find(of_person).map(|it| it["key"].clone());
+        let ours = |it: &Json| {
+            it["path"].as_str().is_some_and(|path| path.starts_with("/v1/customers"))
+                && Some(&it["key"]) != person.as_ref()
         };
-        self.requests().into_iter().filter(ours).collect()
+        requests.into_iter().filter(ours).collect()
+    }
+
+    /// Those that write.
+    pub fn our_writes(&self) -> Vec<Json> {
+        self.asked_by_us().into_iter().filter(|it| it["method"] != "GET").collect()
     }
 
     /// The customer, once it is in the catalog and `is` what is asked.

@@ -2,7 +2,14 @@
 
 mod both_ways;
 mod broker;
+mod copied;
 mod crash;
+mod deleted;
+mod doubt;
+mod killed;
+mod late;
+mod narrow;
+mod once;
 mod order;
 mod pipes;
 mod quiet;

@@ -172,7 +172,13 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.outage.reported(&error, reason);
+        match error.rdkafka_error_code() {
+            // librdkafka never leaves this state, and tells it here, not by the poll's answer.
+            Some(code @ RDKafkaErrorCode::FencedInstanceId) => {
+                self.0.outage.set_fatal(self.0.fatal(code, reason));
+            }
+            Some(_) | None => self.0.outage.reported(&error, reason),
+        }
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
