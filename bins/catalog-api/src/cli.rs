@@ -45,6 +45,7 @@ Examples:
   catalog-api --to - | jq .data.changed     no broker: changes to stdout, one a line
   catalog-api --to - | kafka-to-stripe --from - --to - | hook-to-catalog --from -
   curl --json '{\"name\":\"Ada\",\"email\":\"ada@example.com\"}' localhost:8000/customers
+  curl -X POST -T all.ndjson -H 'Content-Type: application/x-ndjson' localhost:8000/customers
 
 Environment: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS; CATALOG_API_TOKEN may do everything,
 CATALOG_API_READ_TOKEN may only read (both also by ..._FILE, several by commas): with any of them
