@@ -7,7 +7,7 @@
 # `up` remembers them; the other commands need none.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo kafka build test check bench-http bench-api clean
+.PHONY: help up down status logs demo kafka build test check bench-http bench-api fuzz-api clean
 
 help: ## this text
 	@echo 'Keeps the customers of a catalog and of Stripe in step, both ways.'
@@ -45,6 +45,9 @@ test: ## all tests, on the real broker where Java and Maven are
 
 bench-http: ## what the HTTP door costs: beside bare tiny_http, in one run
 	@scripts/cargo run --release -p tests --bin http-bench
+
+fuzz-api: ## thousands of made-up requests against the API, held against its own description
+	@scripts/fuzz-api
 
 check: ## formatting and lints
 	@scripts/cargo fmt --all --check
