@@ -79,7 +79,7 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     if ask.is_none() {
         log::say(
             PROGRAM.name,
-            "no STRIPE_READ_KEY or STRIPE_SECRET_KEY: a customer in doubt waits until it is seen again",
+            "no STRIPE_READ_KEY or STRIPE_SECRET_KEY: in doubt, a customer waits to be seen again",
         );
     }
     let kafka = cli.kafka.options(PROGRAM.name)?;

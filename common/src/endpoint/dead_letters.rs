@@ -230,9 +230,20 @@ fn envelope(letter: &DeadLetter) -> serde_json::Result<String> {
     })
 }
 
+pub const ERROR: &str = "error";
+pub const ATTEMPTS: &str = "attempts";
+pub const ORIGIN_TOPIC: &str = "origin_topic";
+pub const ORIGIN_PARTITION: &str = "origin_partition";
+pub const ORIGIN_OFFSET: &str = "origin_offset";
+pub const FAILED_AT: &str = "failed_at";
+
 /// The headers of a dead letter.
-const HEADERS: [&str; 6] =
-    ["error", "attempts", "origin_topic", "origin_partition", "origin_offset", "failed_at"];
+pub const HEADERS: [&str; 6] =
+    [ERROR, ATTEMPTS, ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET, FAILED_AT];
+
+/// The header of a record that was put back: where its dead letter lies. Newer ones may stand
+/// before it, so a reader takes it neither for new nor for the newest.
+pub const REDRIVEN: &str = "redriven";
 
 /// The record as it was, with what a person needs to know in headers.
 fn with_headers(letter: DeadLetter) -> Record {

@@ -45,7 +45,8 @@ pub struct Position {
 pub struct Taken {
     pub record: Record,
     pub at: Position,
-    /// At or beyond the high watermark the partition had when it was assigned; always false on `-`.
+    /// At or beyond the high watermark the partition had when it was assigned, and not put back
+    /// there; always false on `-`.
     pub fresh: bool,
 }
 

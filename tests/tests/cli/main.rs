@@ -3,6 +3,7 @@
 
 mod api;
 mod away;
+mod dead_letters;
 mod hook;
 mod inward;
 mod outward;

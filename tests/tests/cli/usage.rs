@@ -3,12 +3,13 @@
 use crate::Place;
 
 /// Each program and the topics that it uses when nobody says otherwise.
-const PROGRAMS: [(&str, &[&str]); 6] = [
+const PROGRAMS: [(&str, &[&str]); 7] = [
     ("catalog-api", &["kafka:customer_events"]),
     ("kafka-to-stripe", &["kafka:customer_events", "kafka:stripe_results"]),
     ("stripe-hook", &["kafka:stripe_events"]),
     ("hook-to-catalog", &["kafka:stripe_events", "kafka:stripe_results"]),
     ("stripe-tail", &["kafka:stripe_events"]),
+    ("dead-letters", &["kafka:customer_events.dlq", "kafka:stripe_events.dlq"]),
     ("stripe-sim", &[]),
 ];
 

@@ -13,3 +13,4 @@ mod once;
 mod order;
 mod pipes;
 mod quiet;
+mod redrive;

@@ -29,7 +29,8 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
-struct Quiet;
+/// Says nothing of its own: whoever asked gets an error.
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {

@@ -10,6 +10,7 @@ mod options;
 mod partitions;
 mod poller;
 mod producer;
+mod scan;
 mod source;
 
 pub use admin::{START_WAIT_MS_MAX, ensure_topic};
@@ -20,6 +21,7 @@ pub use options::{
     ConsumerOptions, KafkaOptions, SESSION_TIMEOUT_MS, parse_property, properties_from_env,
 };
 pub use producer::KafkaSink;
+pub use scan::{Scan, Scanned, Span};
 pub use source::KafkaSource;
 
 /// A record may be a little larger than a line, for the envelope that producers put around it.

@@ -11,13 +11,14 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::mpsc;
 
 use super::fault::{self, Outage};
 use super::partitions::{Key, Partitions, Step};
+use crate::endpoint::dead_letters::REDRIVEN;
 use crate::endpoint::{Input, Position, Record, Taken};
 use crate::error::{Error, Kind, Result};
 
@@ -325,8 +326,11 @@ impl Poller {
         let (of, offset) = ((source, message.partition()), message.offset());
         self.shared.outage.worked();
         let key = message.key().map(|key| String::from_utf8_lossy(key).into_owned());
+        // What was put back replaces nothing that stands before it, and nothing replaces it.
+        let redriven = is_redriven(message);
+        let ordered = key.as_deref().filter(|_| !redriven);
         let mut partitions = self.shared.partitions();
-        match partitions.read(of, key.as_deref(), offset) {
+        match partitions.read(of, ordered, offset) {
             Step::Skip => {}
             Step::Superseded { store } => {
                 if let Some(offset) = store {
@@ -340,7 +344,7 @@ impl Poller {
             Step::Deliver { epoch, fresh } => {
                 drop(partitions);
                 let at = Position { source, partition: of.1, offset, epoch };
-                self.shared.hand_over(Ok(input(message, key, at, fresh)));
+                self.shared.hand_over(Ok(input(message, at, fresh && !redriven)));
             }
         }
     }
@@ -492,18 +496,31 @@ impl Poller {
     }
 }
 
-fn input(message: &BorrowedMessage<'_>, key: Option<String>, at: Position, fresh: bool) -> Input {
-    let Some(value) = message.payload() else {
+fn is_redriven(message: &BorrowedMessage<'_>) -> bool {
+    let mut headers = message.headers().into_iter().flat_map(BorrowedHeaders::iter);
+    headers.any(|header| header.key == REDRIVEN)
+}
+
+fn input(message: &BorrowedMessage<'_>, at: Position, fresh: bool) -> Input {
+    if message.payload().is_none() {
         return Input::Bad { at, value: Vec::new(), why: "the record has no value".to_owned() };
-    };
+    }
+    Input::Record(Taken { record: record(message), at, fresh })
+}
+
+/// The message as a record; without a value it is empty.
+pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
         let header = |one: rdkafka::message::Header<'_, &[u8]>| {
             (one.key.to_owned(), one.value.unwrap_or_default().to_vec())
         };
         headers.iter().map(header).collect()
     });
-    let record = Record { key, value: value.to_vec(), headers: headers.unwrap_or_default() };
-    Input::Record(Taken { record, at, fresh })
+    Record {
+        key: message.key().map(|key| String::from_utf8_lossy(key).into_owned()),
+        value: message.payload().unwrap_or_default().to_vec(),
+        headers: headers.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
