@@ -7,13 +7,13 @@
 # `up` remembers them; the other commands need none.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo kafka build test check clean
+.PHONY: help up down status logs demo kafka build test check bench-http bench-api fuzz-api clean
 
 help: ## this text
 	@echo 'Keeps the customers of a catalog and of Stripe in step, both ways.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-	  while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'Variables: PORT_SHIFT=100 moves every port, for a second checkout; BROKER=kafka|pipes|docker;'
 	@echo '           API_PORT=8000 HOOK_PORT=8001 STRIPE_PORT=12111 KAFKA_PORT=9092 METRICS_PORT=9101'
@@ -43,9 +43,19 @@ build: ## build all programs to target/release
 test: ## all tests, on the real broker where Java and Maven are
 	@scripts/test
 
+bench-http: ## what the HTTP door costs: beside bare tiny_http, in one run
+	@scripts/cargo run --release -p tests --bin http-bench
+
+fuzz-api: ## thousands of made-up requests against the API, held against its own description
+	@scripts/fuzz-api
+
 check: ## formatting and lints
 	@scripts/cargo fmt --all --check
 	@scripts/cargo clippy --release --workspace --all-targets -- -D warnings
+
+bench-api: ## measure catalog-api: a million customers imported, listed, searched, exported
+	@scripts/cargo build --release -p catalog-api -p tests --bin catalog-api --bin bench-api
+	@target/release/bench-api $(BENCH)
 
 clean: ## stop everything and delete what was built; .run, with the data, stays
 	@scripts/local down

@@ -72,7 +72,6 @@ CREATE UNIQUE INDEX sync_link ON sync (system, external_id) WHERE external_id IS
 CREATE INDEX sync_state       ON sync (system, state, customer);
 CREATE INDEX sync_due         ON sync (system, repeat_at) WHERE repeat_at IS NOT NULL;
 CREATE INDEX sync_doubt       ON sync (customer) WHERE doubt IS NOT NULL;
-CREATE INDEX sync_wanting     ON sync (system, customer) WHERE repeat_at IS NOT NULL;
 
 -- Both values of a field that two people edited without knowing of each other.
 CREATE TABLE conflicts (

@@ -2,4 +2,5 @@
 //! and `stripe-sim` for the one thing that is outside this machine.
 
 pub mod harness;
+pub mod load;
 pub mod sim;

@@ -23,8 +23,8 @@ use crate::upsert::{self, Outcome};
 const IMPORTS_MAX: usize = 4;
 
 /// Lines of an import that are on their way to the disk, at most: two commits full, so that the
-/// writer never waits for more.
-const LINES_UNDER_WAY: usize = 1_024;
+/// writer never waits for more. Others' writes wait for as many.
+const LINES_UNDER_WAY: usize = 512;
 
 /// Bytes of lines on their way, at most: lines may be long.
 const BYTES_UNDER_WAY: usize = 4 * 1024 * 1024;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use common::cli::{Args, CommonArgs, Context, KafkaArgs, Program, ToArgs};
 use common::error::{Error, Exit, Result};
-use common::http::{Handler, Options, Server};
+use common::http::{Handler, Limits, Options, Server};
 use common::log;
 use common::store::{Store, Writer, database_path};
 use tokio::sync::Notify;
@@ -45,6 +45,7 @@ Examples:
   catalog-api --to - | jq .data.changed     no broker: changes to stdout, one a line
   catalog-api --to - | kafka-to-stripe --from - --to - | hook-to-catalog --from -
   curl --json '{\"name\":\"Ada\",\"email\":\"ada@example.com\"}' localhost:8000/customers
+  curl -X POST -T all.ndjson -H 'Content-Type: application/x-ndjson' localhost:8000/customers
 
 Environment: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS; CATALOG_API_TOKEN may do everything,
 CATALOG_API_READ_TOKEN may only read (both also by ..._FILE, several by commas): with any of them
@@ -67,6 +68,9 @@ pub struct Cli {
     /// A page of this origin may call from a browser; can be given several times
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "CATALOG_API_CORS_ORIGIN")]
     cors_origin: Vec<String>,
+    /// Connections at once; a newcomer takes the place of one that only waits
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::DEFAULT.connections_max)]
+    connections_max: usize,
     #[command(flatten)]
     to: ToArgs,
     #[command(flatten)]
@@ -110,7 +114,8 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let (ready_too, imports) = (Arc::clone(&ready), Imports::default());
     let api = Api { writer, readers, access, cors, metrics, ready: ready_too, imports, folder };
     let api: Arc<dyn Handler> = Arc::new(api);
-    let server = Server::start(Options { program: PROGRAM.name, listen }, &api)?;
+    let limits = Limits::DEFAULT.connections(cli.connections_max);
+    let server = Server::start_with(Options { program: PROGRAM.name, listen }, limits, &api)?;
     if is_open {
         log::say(PROGRAM.name, format_args!("no {TOKEN}: only this machine may call"));
     }

@@ -84,3 +84,55 @@ impl Key {
         Ok(response.header("Idempotent-Replayed", "true"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::error::Result;
+    use common::store::Store;
+
+    use super::*;
+
+    fn key() -> Key {
+        Key { key: "k".to_owned(), fingerprint: vec![1] }
+    }
+
+    #[test]
+    fn a_key_counts_for_a_day_and_then_as_new() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::open(&folder.path().join("db.sqlite3")).expect("opens");
+        let mut done = 0;
+        let mut ask = |store: &mut Store| {
+            let answer = store.write(|tx| {
+                key().once(tx, |_| {
+                    done += 1;
+                    Ok(Ok(Response::json(201, &done)))
+                })
+            });
+            answer.expect("writes").expect("an answer");
+            done
+        };
+        assert_eq!((ask(&mut store), ask(&mut store)), (1, 1));
+        let age = |by: Millis| {
+            move |tx: &Tx| -> Result<()> {
+                let known = tx.recall("k")?.expect("is known");
+                let created_at = clock::now_ms() - by;
+                tx.remember("k", &Remembered { created_at, ..known })
+            }
+        };
+        store.write(age(KEPT_MS - 60_000)).expect("ages");
+        assert_eq!(ask(&mut store), 1);
+        store.write(age(KEPT_MS + 1)).expect("ages");
+        assert_eq!((ask(&mut store), ask(&mut store)), (2, 2));
+    }
+
+    #[test]
+    fn what_was_refused_is_not_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::open(&folder.path().join("db.sqlite3")).expect("opens");
+        let refuse = |_: &Tx| Ok(Err(Problem::new(409, "taken")));
+        let refused = store.write(|tx| key().once(tx, refuse)).expect("writes");
+        assert_eq!(refused.expect_err("a problem").status, 409);
+        let answer = store.write(|tx| key().once(tx, |_| Ok(Ok(Response::empty(204)))));
+        assert!(answer.expect("writes").is_ok());
+    }
+}

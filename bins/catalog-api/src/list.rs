@@ -37,15 +37,36 @@ pub fn list(api: &Api, request: &Request) -> Answer {
             Ok((count, query.after.is_some()))
         }));
     }
-    let query = Query { limit: limit.unwrap_or(pages::LIMIT), ..query };
     let mut array = pages::Array::default();
-    let next = api.readers.read(|store| store.list_each(&query, |entry| array.add(&Shown(&entry))));
+    let next = page(api, query, limit.unwrap_or(pages::LIMIT), &mut array);
     // A cursor of a list with other filters is the caller's mistake, not the store's.
     let next = next.map_err(|error| match error.kind {
         Kind::Reject => Problem::bad_parameter("cursor", error.cause),
         Kind::Retry | Kind::Fatal => Problem::inside(error),
     })?;
     Ok(pages::page(request, array, next.map(|next| ("cursor", next.to_string()))))
+}
+
+/// Prints a page, some customers at a time: many callers may want long ones at once.
+fn page(
+    api: &Api,
+    mut query: Query,
+    limit: usize,
+    array: &mut pages::Array,
+) -> common::error::Result<Option<Cursor>> {
+    let mut left = limit;
+    loop {
+        query.limit = left.min(pages::ITEMS_AT_ONCE);
+        query.after = api.readers.read(|store| {
+            store.list_each(&query, |entry| {
+                array.add(&Shown(&entry));
+                left -= 1;
+            })
+        })?;
+        if left == 0 || query.after.is_none() {
+            return Ok(query.after);
+        }
+    }
 }
 
 fn query(request: &Request) -> Result<Query, Problem> {

@@ -11,8 +11,8 @@ use serde::Serialize;
 pub const LIMIT: usize = 100;
 /// The most that `limit` can say. Who wants more takes pages, or NDJSON.
 pub const LIMIT_MAX: usize = 1000;
-/// Items read at once while all are streamed.
-const STREAM_ITEMS: usize = 200;
+/// Items read at once, of a stream or of a long page.
+pub const ITEMS_AT_ONCE: usize = 200;
 
 pub const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
@@ -130,7 +130,7 @@ impl<F: FnMut(&mut Vec<u8>, usize) -> Result<(usize, bool)>> Lines<F> {
     fn refill(&mut self) {
         self.buffer.clear();
         self.sent = 0;
-        match (self.fill)(&mut self.buffer, STREAM_ITEMS.min(self.left)) {
+        match (self.fill)(&mut self.buffer, ITEMS_AT_ONCE.min(self.left)) {
             Ok((count, more)) => {
                 self.left -= count.min(self.left);
                 self.ended = !more || self.left == 0;

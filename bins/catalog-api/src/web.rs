@@ -1,6 +1,6 @@
-//! What browsers are given: the page for people, Swagger UI, and the API's description. All of it is
-//! in the program, and nothing is fetched from elsewhere. None of it is secret, so none of it needs
-//! a token: what the page shows it asks of the API, with the token of whoever looks.
+//! What browsers are given: the page for people, Swagger UI, and the API's description. All of it
+//! is in the program, and nothing is fetched from elsewhere. None of it is secret, so none of it
+//! needs a token: what the page shows it asks of the API, with the token of whoever looks.
 
 use std::sync::LazyLock;
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use common::cli::{Args as CliArgs, CommonArgs, KafkaArgs, Program, ToArgs};
+use common::http::Limits;
 
 pub const PROGRAM: Program =
     Program { name: "stripe-hook", from: &[], to: Some("kafka:stripe_events") };
@@ -36,6 +37,9 @@ pub struct Args {
     /// The path that webhooks come to
     #[arg(long, value_name = "PATH", default_value = "/stripewebhook", value_parser = path)]
     pub path: String,
+    /// Connections at once; a newcomer takes the place of one that only waits
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::DEFAULT.connections_max)]
+    pub connections_max: usize,
     #[command(flatten)]
     pub to: ToArgs,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::cli::{Context, unless_asked_to_end};
 use common::endpoint::Sink as _;
 use common::error::{Error, Exit, Result};
-use common::http::{Handler, Options, Server};
+use common::http::{Handler, Limits, Options, Server};
 use common::secret::{self, Secret};
 use tokio::runtime::Handle;
 
@@ -26,7 +26,8 @@ pub async fn run(args: Args, context: Context) -> Result<Exit> {
     let hook = Arc::new(Hook::new(args.path, secrets, metrics, runtime)?);
     let options = Options { program: context.program, listen: args.listen };
     let handler: Arc<dyn Handler> = hook.clone();
-    let server = Server::start(options, &handler)?;
+    let limits = Limits::DEFAULT.connections(args.connections_max);
+    let server = Server::start_with(options, limits, &handler)?;
 
     // While the broker does not answer, Stripe is told to come again instead of hearing nothing.
     let opening = unless_asked_to_end(&context, args.to.open(&kafka));

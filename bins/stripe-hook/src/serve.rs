@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::clock;
 use common::endpoint::{self, AnySink, Delivered, Sink as _};
 use common::error::{Error, Kind, Result};
-use common::http::{Answer, Handler, Method, Problem, Request, Response};
+use common::http::{Answer, BodyPlan, Handler, Problem, Request, Response, method_name};
 use common::metrics::{self, Metrics};
 use common::secret::Secret;
 use prometheus::{IntCounter, IntGauge};
@@ -29,6 +29,9 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Refused webhooks are said in the log this often; the metric counts them all.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// The status of a webhook or record beyond its limit.
+const TOO_LARGE: u16 = 413;
 
 /// Why nothing can be handed on at first.
 const NOT_OPEN: &str = "the broker has not answered yet";
@@ -141,8 +144,7 @@ impl Hook {
             Kind::Fatal => true,
             Kind::Retry => endpoint::closed(&error),
             Kind::Reject => {
-                self.counts.refused.inc();
-                return Problem::new(413, "the event is too large to be handed on");
+                return Problem::new(TOO_LARGE, "the event is too large to be handed on");
             }
         };
         self.counts.unavailable.inc();
@@ -202,34 +204,36 @@ impl Hook {
 }
 
 impl Handler for Hook {
-    fn handle(&self, request: &mut Request) -> Answer {
-        if request.path == self.path {
-            return match request.method {
-                Method::Post => self.receive(request),
-                Method::Get
-                | Method::Put
-                | Method::Patch
-                | Method::Delete
-                | Method::Options
-                | Method::Other => Err(Problem::method_not_allowed(&["POST"])),
-            };
-        }
-        let answer: fn(&Self) -> Response = match request.path.as_str() {
-            "/healthz" => |_| Response::text(200, "ok\n"),
-            "/readyz" => Self::ready,
-            "/metrics" => {
-                |hook| Response::bytes(200, metrics::CONTENT_TYPE, hook.metrics.render().into())
-            }
+    fn admit(&self, request: &Request) -> std::result::Result<BodyPlan, Problem> {
+        let path = request.path.as_str();
+        let allowed: &[&str] = match path {
+            _ if path == self.path => &["POST"],
+            "/healthz" | "/readyz" | "/metrics" => &["GET", "HEAD"],
             _ => return Err(Problem::not_found("nothing is here")),
         };
-        match request.method {
-            Method::Get => Ok(answer(self)),
-            Method::Post
-            | Method::Put
-            | Method::Patch
-            | Method::Delete
-            | Method::Options
-            | Method::Other => Err(Problem::method_not_allowed(&["GET", "HEAD"])),
+        if !allowed.contains(&method_name(request.method)) {
+            return Err(Problem::method_not_allowed(allowed));
+        }
+        Ok(BodyPlan::Gather { bytes_max: BODY_BYTES_MAX })
+    }
+
+    fn handle(&self, request: &mut Request) -> Answer {
+        match request.path.as_str() {
+            path if path == self.path => self.receive(request),
+            "/healthz" => Ok(Response::text(200, "ok\n")),
+            "/readyz" => Ok(self.ready()),
+            "/metrics" => {
+                let text = self.metrics.render();
+                Ok(Response::bytes(200, metrics::CONTENT_TYPE, text.into()))
+            }
+            _ => Err(Problem::not_found("nothing is here")),
+        }
+    }
+
+    fn observe(&self, request: &Request, status: u16, _elapsed: Duration) {
+        // Too long a body never gets as far as here.
+        if status == TOO_LARGE && request.path == self.path {
+            self.counts.refused.inc();
         }
     }
 }

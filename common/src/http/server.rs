@@ -133,6 +133,7 @@ pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
     Problem::inside(Error::fatal("answer a request", text.unwrap_or("a panic")))
 }
 
+/// What an answer does not tell.
 pub(super) fn log_inside(request: &Request, problem: &Problem) {
     let Some(error) = &problem.inside else { return };
     let name = method_name(request.method);

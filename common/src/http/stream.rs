@@ -122,6 +122,11 @@ impl BodyStream {
         }
     }
 
+    /// Has a whole line arrived, so that [`Self::line`] will not wait?
+    pub fn has_line(&self) -> bool {
+        self.piece[self.read..].contains(&b'\n')
+    }
+
     /// Waits for more of the body. False at its end.
     fn fill(&mut self) -> Result<bool, Problem> {
         let total = self.limits.total;

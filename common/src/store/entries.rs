@@ -273,12 +273,22 @@ pub(super) fn wanting(
     after: Option<&str>,
     max: usize,
 ) -> Result<Vec<String>> {
-    let sql = "SELECT c.id FROM sync s INDEXED BY sync_wanting
-                   CROSS JOIN customers c ON c.seq = s.customer
-               WHERE s.system = ?1 AND s.repeat_at IS NOT NULL
-                   AND s.customer > ifnull((SELECT seq FROM customers WHERE id = ?2), 0)
-               ORDER BY s.customer LIMIT ?3";
-    ids(conn, sql, params![system, after, max as i64])
+    // What is synced wants nothing; of each other state a few suffice, in the order of its index.
+    let some = |state| {
+        format!(
+            "SELECT * FROM (SELECT customer FROM sync INDEXED BY sync_state
+             WHERE system = ?1 AND state = '{state}' AND repeat_at IS NOT NULL
+                 AND customer > ifnull((SELECT seq FROM customers WHERE id = ?2), 0)
+             ORDER BY customer LIMIT ?3)"
+        )
+    };
+    let sql = format!(
+        "SELECT c.id FROM ({} UNION ALL {}) s CROSS JOIN customers c ON c.seq = s.customer
+         ORDER BY s.customer LIMIT ?3",
+        some(State::Pending.as_str()),
+        some(State::Failed.as_str())
+    );
+    ids(conn, &sql, params![system, after, max as i64])
 }
 
 fn ids(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<String>> {

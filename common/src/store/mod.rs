@@ -8,6 +8,7 @@
 //! have the file open: one writes at a time, and each yields to the other between transactions.
 
 mod conflicts;
+mod cursor;
 mod entries;
 mod error;
 mod fold;
@@ -29,9 +30,10 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use conflicts::{ConflictQuery, NotedConflict};
+pub use cursor::Cursor;
 pub use entries::State;
 pub use history::Version;
-pub use list::{Cursor, Page, Query};
+pub use list::{Page, Query};
 pub use meta::Counts;
 pub use open::database_path;
 pub use outbox::OutboxRow;

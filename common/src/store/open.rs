@@ -17,7 +17,7 @@ const BUSY_LOOK_MS: u64 = 1;
 const CACHE_KIB_MAX: i64 = 2_048;
 /// The log is copied into the file when it has grown to so many pages of 4 KiB; at SQLite's
 /// default of 1000 a busy writer would do little else.
-const CHECKPOINT_PAGES: i64 = 4_000;
+const CHECKPOINT_PAGES: i64 = 10_000;
 /// What the log's file is cut back to after it had to grow.
 const LOG_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// Prepared statements kept per connection: more than the store has.

@@ -41,7 +41,7 @@ static ONE: Mutex<()> = Mutex::new(());
 pub struct Browser {
     driver: Child,
     session: String,
-    _profile: TempDir,
+    profile: TempDir,
     _only: MutexGuard<'static, ()>,
 }
 
@@ -63,9 +63,9 @@ impl Browser {
         let browser = find(&BROWSERS).ok_or("no Chromium is installed")?;
         let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
         let (driver, address) = start_driver(&driver)?;
-        let mut this = Self { driver, session: String::new(), _profile: profile, _only: only };
+        let mut this = Self { driver, session: String::new(), profile, _only: only };
         let mut flags: Vec<_> = FLAGS.iter().map(ToString::to_string).collect();
-        flags.push(format!("--user-data-dir={}", this._profile.path().display()));
+        flags.push(format!("--user-data-dir={}", this.profile.path().display()));
         if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
             // Its sandbox does not work for root.
             flags.push("--no-sandbox".to_owned());

@@ -36,8 +36,10 @@ fn every_operation_can_be_opened() {
         let count = browser.script("return document.querySelectorAll('.opblock').length");
         (count.as_u64()? > 15).then_some(())
     });
+    // One after the other: all at once is more than a slow machine does in the time for a script.
     browser.script(
-        "document.querySelectorAll('.opblock-summary-control').forEach((it) => it.click())",
+        "document.querySelectorAll('.opblock-summary-control')
+            .forEach((it, n) => setTimeout(() => it.click(), n * 100))",
     );
     until("all are open", || {
         let closed =

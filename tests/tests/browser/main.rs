@@ -1,5 +1,5 @@
-//! What people see in a real browser: the page over the real programs, and Swagger UI. Skipped, with
-//! the reason, where no browser is installed.
+//! What people see in a real browser: the page over the real programs, and Swagger UI. Skipped,
+//! with the reason, where no browser is installed.
 
 mod docs;
 mod page;

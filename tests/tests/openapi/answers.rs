@@ -1,5 +1,6 @@
 //! Real answers of each kind, held against the description: status, type, headers and body.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
@@ -29,13 +30,13 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 struct Checked {
     server: Server,
     description: Json,
-    seen: std::cell::RefCell<BTreeSet<(String, String, u16)>>,
+    seen: RefCell<BTreeSet<(String, String, u16)>>,
 }
 
 impl Checked {
     fn start(environment: &[(&str, &str)]) -> Self {
         let (server, description) = (Server::start(environment), description());
-        Self { server, description, seen: Default::default() }
+        Self { server, description, seen: RefCell::default() }
     }
 
     fn call(

@@ -48,7 +48,7 @@ fn every_path_and_method_is_described_and_no_other() {
             .map(str::to_uppercase)
             .collect();
         // TRACE does nothing anywhere, and whoever refuses it says what would do.
-        let url = server.url(&path.replace('{', "").replace('}', ""));
+        let url = server.url(&path.replace(['{', '}'], ""));
         let refused = call("TRACE", &url, &[], None).expect("an answer");
         assert_eq!(refused.status, 405, "{path}: {refused:?}");
         let allowed: BTreeSet<_> = refused
@@ -111,7 +111,9 @@ fn visit(document: Document, json: &Json, at: &str, count: &mut usize) {
             }
         }
     } else if let Some(examples) = json.get("examples").and_then(Json::as_array) {
-        examples.iter().for_each(|example| check(json, example));
+        for example in examples {
+            check(json, example);
+        }
     }
     match json {
         Json::Object(members) => members.iter().for_each(|(name, below)| {

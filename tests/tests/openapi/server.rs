@@ -125,7 +125,9 @@ impl Call<'_> {
         match media.get("x-itemSchema") {
             // A single line was read as JSON already.
             Some(item) if reply.body.is_string() => {
-                lines(&reply.body).iter().for_each(|line| check(item, line));
+                for line in lines(&reply.body) {
+                    check(item, &line);
+                }
             }
             Some(item) => check(item, &reply.body),
             None => check(&media["schema"], &reply.body),

@@ -1,7 +1,7 @@
 //! Many customers in one request.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use serde_json::{Value as Json, json};
@@ -121,7 +121,7 @@ fn thousands_of_lines_share_commits() {
 }
 
 /// A connection that sends a body in chunks, as they come.
-struct Chunks(TcpStream);
+struct Chunks(TcpStream, BufReader<TcpStream>);
 
 impl Chunks {
     fn open(api: &Api) -> Self {
@@ -131,7 +131,34 @@ impl Chunks {
         let head = "POST /customers HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
                     Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).expect("sends");
-        Self(stream)
+        let answer = BufReader::new(stream.try_clone().expect("a second handle"));
+        Self(stream, answer)
+    }
+
+    /// At most so many results, in the order they come. What is no result, of head and chunks, is
+    /// skipped; a result never lies in two chunks unless there is much to tell.
+    fn results(&mut self, max: usize) -> Vec<Json> {
+        let mut results = Vec::new();
+        let mut line = String::new();
+        while results.len() < max {
+            let mut more = String::new();
+            if self.1.read_line(&mut more).unwrap_or(0) == 0 {
+                break;
+            }
+            // A chunk that ends within a result: its end and the next one's size are left out.
+            let part = more.trim_end_matches(['\r', '\n']);
+            let is_framing =
+                part.is_empty() || part.len() == 5 && u32::from_str_radix(part, 16).is_ok();
+            if is_framing || line.is_empty() && !part.starts_with('{') {
+                continue;
+            }
+            line.push_str(part);
+            if let Ok(result) = serde_json::from_str(&line) {
+                results.push(result);
+                line.clear();
+            }
+        }
+        results
     }
 
     fn send(&mut self, text: &str) {
@@ -148,9 +175,10 @@ fn a_body_that_breaks_off_is_told_and_its_last_line_is_not_done() {
     chunks.send("{\"id\":\"whole\",\"name\":\"x\"}\n{\"id\":\"part\",\"name\":\"x\"}");
     // Neither the end of the line nor that of the body ever comes.
     chunks.0.shutdown(std::net::Shutdown::Write).expect("shuts");
-    let mut text = String::new();
-    let _ = chunks.0.read_to_string(&mut text);
-    assert_eq!(api.get("/customers/part").status, 404, "{text}");
+    let told = chunks.results(2);
+    assert_eq!((&told[0]["status"], &told[0]["id"]), (&json!(201), &json!("whole")));
+    assert_eq!((&told[1]["status"], &told[1]["errors"][0]["field"]), (&json!(400), &json!("body")));
+    assert_eq!(api.get("/customers/part").status, 404);
 }
 
 #[test]
@@ -165,10 +193,55 @@ fn a_client_that_reads_nothing_before_it_has_sent_all_is_served() {
     }
     chunks.send("{\"id\":\"last\",\"name\":\"x\"}\n");
     chunks.0.write_all(b"0\r\n\r\n").expect("ends");
-    let answer = BufReader::new(&chunks.0).lines().map_while(Result::ok);
-    let results = answer.filter(|line| line.starts_with("{\"line\"") || line.contains("{\"line\""));
-    assert!(results.count() > lines / 2);
-    assert_eq!(api.get("/customers/last").status, 200);
+    let results = chunks.results(usize::MAX);
+    assert_eq!(results.len(), lines + 1);
+    let numbers: Vec<_> = results.iter().filter_map(|result| result["line"].as_u64()).collect();
+    assert!(numbers.into_iter().eq(1..=lines as u64 + 1));
+    assert_eq!(results[lines]["id"], "last");
+}
+
+#[test]
+fn a_result_comes_while_the_body_still_does() {
+    let folder = folder();
+    let api = Api::start(folder.path());
+    let mut chunks = Chunks::open(&api);
+    for n in 1..4 {
+        chunks.send(&format!("{{\"id\":\"c{n}\",\"name\":\"x\"}}\n"));
+        let result = chunks.results(1).remove(0);
+        assert_eq!((&result["line"], &result["status"]), (&json!(n), &json!(201)));
+        assert_eq!(api.get(&format!("/customers/c{n}")).status, 200);
+    }
+}
+
+#[test]
+fn what_was_answered_before_a_kill_is_there_after_it() {
+    let folder = folder();
+    let mut api = Api::start(folder.path());
+    let mut chunks = Chunks::open(&api);
+    let mut sending = chunks.0.try_clone().expect("a second handle");
+    let sender = std::thread::spawn(move || {
+        for n in 0..100_000 {
+            let line = format!("{{\"id\":\"c{n}\",\"name\":\"x\"}}\n");
+            if sending.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let told = chunks.results(2_000);
+    api.signal("-KILL");
+    api.wait();
+    sender.join().expect("ends");
+    let api = Api::start(folder.path());
+    let accept = [("Accept", "application/x-ndjson")];
+    let export = api.call("GET", "/customers", &accept, "").body;
+    let there: std::collections::HashSet<Json> =
+        results(&export).into_iter().map(|customer| customer["id"].clone()).collect();
+    assert_eq!(told.len(), 2_000);
+    assert!(told.iter().all(|result| there.contains(&result["id"])));
+    // And each was announced: what was not published yet is now.
+    let waiting: std::collections::HashSet<Json> =
+        (0..there.len()).map(|_| api.line()["subject"].clone()).collect();
+    assert!(told.iter().all(|result| waiting.contains(&result["id"])));
 }
 
 #[test]

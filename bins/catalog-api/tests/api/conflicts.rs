@@ -22,8 +22,8 @@ fn note(folder: &Path, customer: &str, field: &Field, theirs: Option<Value>) {
     noted.expect("notes");
 }
 
-fn text(text: &str) -> Option<Value> {
-    Some(Value::Text(text.into()))
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
 }
 
 fn ids(conflicts: &Json) -> Vec<i64> {
@@ -37,7 +37,7 @@ fn the_losing_value_is_put_back_as_an_edit_or_let_go() {
     let api = Api::start(folder.path());
     api.json("POST", "/customers", &json!({"id": "c", "name": "ours", "phone": "1"}));
     api.line();
-    note(folder.path(), "c", &Field::Name, text("theirs"));
+    note(folder.path(), "c", &Field::Name, Some(text("theirs")));
     note(folder.path(), "c", &Field::Phone, None);
     let shown = api.get("/customers/c/conflicts").json();
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_restored_null_empties_the_field_and_an_equal_value_makes_no_version() {
     let made = json!({"id": "c", "name": "ours", "phone": "1", "metadata": {"k": "v"}});
     api.json("POST", "/customers", &made);
     note(folder.path(), "c", &Field::Phone, None);
-    note(folder.path(), "c", &Field::Metadata("k".into()), text("v"));
+    note(folder.path(), "c", &Field::Metadata("k".into()), Some(text("v")));
     let address = Fields::from_json(&json!({"address": {"city": "Rome"}}));
     note(folder.path(), "c", &Field::Address, address.get(&Field::Address).cloned());
     let restore =
@@ -98,7 +98,7 @@ fn conflicts_of_all_customers_come_in_pages_and_as_a_stream() {
         api.json("POST", "/customers", &json!({"id": id, "name": "ours"}));
     }
     for n in 0..7 {
-        note(folder.path(), ["a", "b"][n % 2], &Field::Name, text("theirs"));
+        note(folder.path(), ["a", "b"][n % 2], &Field::Name, Some(text("theirs")));
     }
     api.call("POST", "/customers/a/conflicts/3/dismiss", &[], "");
     let (mut path, mut paged) = ("/conflicts?limit=2".to_owned(), Vec::new());

@@ -1,5 +1,7 @@
 //! Texts in any script, and JSON at its edges.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value as Json, json};
 
 use crate::support::{Api, folder};
@@ -28,8 +30,11 @@ fn names_in_any_script_are_kept_as_typed_and_found_as_meant() {
         assert_eq!(api.json("POST", "/customers", &body).json()["name"], *name);
     }
     let found = |q: &str| -> Vec<String> {
-        let query: String = q.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let page = api.get(&format!("/customers?q={query}")).json();
+        let mut path = "/customers?q=".to_owned();
+        for byte in q.bytes() {
+            let _ = write!(path, "%{byte:02X}");
+        }
+        let page = api.get(&path).json();
         let page = page.as_array().expect("an array").clone();
         page.iter().map(|one| one["id"].as_str().unwrap_or_default().to_owned()).collect()
     };

@@ -1,8 +1,11 @@
 //! Requests that are refused, and how they are told.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::json;
 
-use crate::support::{Api, folder};
+use crate::support::{Api, LIMIT, command, folder};
 
 #[test]
 fn a_bad_request_is_told_what_is_wrong_and_changes_nothing() {
@@ -43,4 +46,62 @@ fn a_bad_request_is_told_what_is_wrong_and_changes_nothing() {
     );
     assert_eq!(api.get("/customers").body, "[]");
     assert!(api.no_line());
+}
+
+#[test]
+fn path_token_method_and_type_are_judged_before_the_body_comes() {
+    let folder = folder();
+    let mut with_token = command(folder.path());
+    with_token.env("CATALOG_API_TOKEN", "t").env("CATALOG_API_READ_TOKEN", "r");
+    let api = Api::of(with_token);
+    let address = api.url.strip_prefix("http://").expect("an address");
+    for (line, token, content_type, status) in [
+        ("POST /customers", "x", "application/json", 401),
+        ("POST /customers", "r", "application/x-ndjson", 403),
+        ("POST /nowhere", "t", "application/json", 404),
+        ("PUT /customers", "t", "application/json", 405),
+        ("POST /customers", "t", "text/csv", 415),
+        ("PUT /customers/x", "t", "application/x-ndjson", 415),
+        ("PATCH /customers/x", "t", "text/plain", 415),
+    ] {
+        let mut stream = TcpStream::connect(address).expect("connects");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: {content_type}\r\nContent-Length: 500000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sends");
+        // Of the body not a byte is sent.
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{line}");
+    }
+}
+
+#[test]
+fn a_head_says_what_a_get_would_and_options_what_a_path_takes() {
+    let folder = folder();
+    let api = Api::start(folder.path());
+    api.json("POST", "/customers", &json!({"id": "c", "name": "x"}));
+    for path in ["/customers", "/customers/c", "/customers/c/history", "/conflicts", "/metrics"] {
+        let (get, head) = (api.get(path), api.call("HEAD", path, &[], ""));
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        assert_eq!(head.header("etag"), get.header("etag"), "{path}");
+    }
+    let ndjson = [("Accept", "application/x-ndjson")];
+    assert_eq!(api.call("HEAD", "/customers", &ndjson, "").body, "");
+    for (path, allow) in [
+        ("/customers", "GET, HEAD, POST, OPTIONS"),
+        ("/customers/c", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
+        ("/customers/c/resync", "POST, OPTIONS"),
+        ("/customers/c/conflicts/1/restore", "POST, OPTIONS"),
+    ] {
+        assert_eq!(api.call("OPTIONS", path, &[], "").header("allow"), allow);
+        let refused = api.call("BREW", path, &[], "");
+        assert_eq!((refused.status, refused.header("allow")), (405, allow));
+    }
+    // Whoever accepts nothing that is here gets JSON: it says more than a refusal.
+    let csv = api.call("GET", "/customers", &[("Accept", "text/csv")], "");
+    assert_eq!((csv.status, csv.header("content-type")), (200, "application/json"));
 }

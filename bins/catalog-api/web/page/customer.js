@@ -7,7 +7,7 @@ import { attempt, confirm } from "./dialogs.js";
 import { $, capital, h, keyed, label, set, setText, setWhen, shown } from "./dom.js";
 import { edit } from "./form.js";
 import { History } from "./history.js";
-import { stateName } from "./list.js";
+import { stateName, worst } from "./list.js";
 import { address, go, place } from "./place.js";
 
 const TITLE = document.title;
@@ -93,15 +93,15 @@ class Customer {
   }
 
   system(side, name, sync) {
-    const state = sync.state === "pending" && sync.doubt ? "doubt" : sync.state;
+    const state = worst({ [name]: sync });
     fill(side, capital(name), stateName(state), state, "", null, [
       sync.id ?? "Not there yet.",
       sync.state === "synced" ? "It has all changes."
         : sync.version ? `It has changes up to version ${sync.version}.` : null,
       sync.error && `Refused: ${sync.error}`,
       ...Object.entries(sync.refused).map(([field, why]) => `${label(field)} refused: ${why}`),
-      sync.doubt && `In doubt since ${new Date(sync.doubt).toLocaleString()}: a change was sent, `
-        + "and no answer came. It is looked for before anything is sent again.",
+      sync.doubt && `In doubt since ${new Date(sync.doubt).toLocaleString()}: what it has is not `
+        + "known until it is seen again.",
     ]);
   }
 

@@ -7,7 +7,8 @@ import { h, label, set, setText } from "./dom.js";
 import { go } from "./place.js";
 
 const TEXTS = [
-  ["name", "text", 256], ["email", "email", 512], ["phone", "tel", 20], ["description", "area", 5000],
+  ["name", "text", 256], ["email", "email", 512], ["phone", "tel", 20],
+  ["description", "area", 5000],
 ];
 const PARTS = [
   ["line1", "Line 1"], ["line2", "Line 2"], ["postal_code", "Postal code"], ["city", "City"],

@@ -5,6 +5,8 @@ import { customerPath, get, query } from "./api.js";
 import { capital, h, keyed, label, when } from "./dom.js";
 
 const STEP = 50;
+// The most that the API gives at once; who wants all of a longer history asks the API for NDJSON.
+const MOST = 1000;
 
 // Loads versions again only when there is a newer one, or more were asked for.
 export class History {
@@ -26,12 +28,12 @@ export class History {
     const path = customerPath(this.id, "history");
     const { data } = await get(path + query({ after, limit: this.wanted }));
     this.versions = data.reverse();
-    this.older.hidden = after === 0;
+    this.older.hidden = after === 0 || this.wanted === MOST;
     keyed(this.rows, this.versions, (it) => it.version, makeVersion);
   }
 
   more() {
-    this.wanted = Math.min(this.wanted * 4, 1000);
+    this.wanted = Math.min(this.wanted * 4, MOST);
     dispatchEvent(new Event("refresh"));
   }
 

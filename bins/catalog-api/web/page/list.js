@@ -133,7 +133,7 @@ export function worst(sync) {
   const doubt = all.some((system) => system.doubt);
   const states = all.map((system) => system.state);
   const first = ["failed", "pending", "synced"].find((state) => states.includes(state));
-  return first === "pending" && doubt ? "doubt" : (first ?? "synced");
+  return doubt && first !== "failed" ? "doubt" : (first ?? "synced");
 }
 
 export function stateName(state) {

@@ -56,7 +56,10 @@ impl Census {
         *inner.by_address.entry(address).or_default() += 1;
         drop(inner);
         let (census, leave) = (Arc::clone(self), Arc::new(Notify::new()));
-        Some(Seat { census, address, leave, turn: None })
+        let mut seat = Seat { census, address, leave, turn: None };
+        // At once: of a burst, the first must be able to make place for the last.
+        seat.waits();
+        Some(seat)
     }
 
     /// Asks so many of those that wait to leave, and tells how many will.
@@ -89,8 +92,11 @@ impl Inner {
 }
 
 impl Seat {
-    /// The wait for a request begins: from now on the seat can be taken away.
+    /// A request is waited for: the seat can be taken away.
     pub fn waits(&mut self) {
+        if self.turn.is_some() {
+            return;
+        }
         let mut inner = self.census.lock();
         inner.turn += 1;
         let turn = inner.turn;
@@ -152,6 +158,12 @@ mod tests {
         text.parse().expect(text)
     }
 
+    fn busy(census: &Arc<Census>, from: &str) -> Seat {
+        let mut seat = census.enter(address(from)).expect("a seat");
+        seat.works();
+        seat
+    }
+
     fn is_taken(seat: &Seat) -> bool {
         let mut taken = std::pin::pin!(seat.taken());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -161,29 +173,26 @@ mod tests {
     #[test]
     fn a_newcomer_takes_the_seat_of_who_waits_longest() {
         let census = census(3, 3);
-        let mut seats: Vec<_> = ["1.1.1.1", "2.2.2.2", "3.3.3.3"]
-            .map(|text| census.enter(address(text)).expect("a seat"))
-            .into();
+        let mut seats = ["1.1.1.1", "2.2.2.2", "3.3.3.3"].map(|text| busy(&census, text));
         assert!(census.enter(address("4.4.4.4")).is_none(), "all are busy");
         for index in [1, 2, 0] {
             seats[index].waits();
         }
         seats[1].works();
         assert!(census.enter(address("4.4.4.4")).is_some());
-        assert_eq!(seats.iter().map(is_taken).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(seats.each_ref().map(is_taken), [false, false, true]);
     }
 
     #[test]
     fn a_full_address_takes_from_its_own() {
         let census = census(10, 1);
-        let mut other = census.enter(address("2.2.2.2")).expect("a seat");
-        other.waits();
-        let mut first = census.enter(address("1.1.1.1")).expect("a seat");
+        let other = census.enter(address("2.2.2.2")).expect("a seat");
+        let mut first = busy(&census, "1.1.1.1");
         assert!(census.enter(address("1.1.1.1")).is_none(), "its own is busy");
         first.waits();
         assert!(census.enter(address("::ffff:1.1.1.1")).is_some());
         assert!(is_taken(&first) && !is_taken(&other));
-        let _one = census.enter(address("2001:db8::1")).expect("a seat");
+        let _one = busy(&census, "2001:db8::1");
         assert!(census.enter(address("2001:db8::2")).is_none(), "one network");
         assert!(census.enter(address("2001:db8:0:1::1")).is_some());
     }
@@ -192,8 +201,7 @@ mod tests {
     fn who_leaves_is_forgotten() {
         let census = census(2, 2);
         for _ in 0..10 {
-            let mut seat = census.enter(address("1.1.1.1")).expect("a seat");
-            seat.waits();
+            drop(census.enter(address("1.1.1.1")).expect("a seat"));
         }
         assert_eq!((census.count(), census.evict(5)), (0, 0));
         assert!(census.lock().by_address.is_empty());

@@ -1,25 +1,26 @@
 //! One connection from its first byte to its last: a head within its time, its body, a worker's
 //! answer, and the next request; or a refusal and the end.
 
-use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use super::answer::send;
 use super::body::Body;
+use super::budget::Share;
 use super::census::Seat;
 use super::end::{
     End, Refusal, broken, busy, cut_short, permit, refused, refused_as, too_many_streams, too_slow,
 };
 use super::head::{self, Finder, Framing, Head};
-use super::limits::{Limits, PIECE_BYTES};
-use super::{Share, Shared, upload, wire};
+use super::limits::{HEAD_PIECE_BYTES, HELD_FREELY_BYTES, Limits};
+use super::{Shared, upload, wire};
 use crate::http::exchange::{Arriving, Exchange, Reply, ReplyBody};
 use crate::http::print::{Asked, print};
 use crate::http::server::panicked;
@@ -32,13 +33,16 @@ pub struct Connection {
     seat: Seat,
     /// What has arrived and was not used yet.
     pub(super) buffer: Vec<u8>,
+    /// The memory for it.
+    share: Share,
 }
 
 type Done<T> = std::result::Result<T, End>;
 
 impl Connection {
     pub fn new(shared: Arc<Shared>, stream: TcpStream, peer: IpAddr, seat: Seat) -> Self {
-        Self { shared, stream, peer, seat, buffer: Vec::new() }
+        let share = shared.incoming.share();
+        Self { shared, stream, peer, seat, buffer: Vec::new(), share }
     }
 
     pub async fn run(mut self) {
@@ -68,6 +72,7 @@ impl Connection {
         if self.buffer.is_empty() {
             // Who waits for a request holds no memory for it.
             self.buffer = Vec::new();
+            self.share.hold(0);
         }
         let limits = self.shared.limits;
         let mut finder = Finder::default();
@@ -98,7 +103,7 @@ impl Connection {
                 }
                 None => {}
             }
-            let read = wire::read(&mut self.stream, &mut self.buffer);
+            let read = wire::read_some(&mut self.stream, &mut self.buffer, HEAD_PIECE_BYTES);
             let count = tokio::select! {
                 biased;
                 read = timeout_at(until, read) => match read {
@@ -111,7 +116,16 @@ impl Connection {
             if count == 0 {
                 return Err(End::Gone);
             }
+            if !self.holds(0) {
+                return Err(refused(busy(Problem::new(503, "too much is on its way"))));
+            }
         }
+    }
+
+    /// Has there been memory for the buffer, and for so much besides?
+    fn holds(&mut self, more: usize) -> bool {
+        let bytes = self.buffer.capacity() + more;
+        self.share.hold(if bytes <= HELD_FREELY_BYTES { 0 } else { bytes })
     }
 
     /// One request: its body, a worker's answer.
@@ -126,11 +140,8 @@ impl Connection {
         if let Some(BodyPlan::Stream) = plan {
             return upload::serve(self, head).await;
         }
-        let mut share = Share::new(&self.shared);
         let bytes = match plan {
-            Some(BodyPlan::Gather { bytes_max }) => {
-                self.gather(&head, bytes_max, &mut share).await?
-            }
+            Some(BodyPlan::Gather { bytes_max }) => self.gather(&head, bytes_max).await?,
             Some(BodyPlan::Stream) | None => Vec::new(),
         };
         let Some(_permit) = permit(&self.shared.requests) else {
@@ -141,7 +152,6 @@ impl Connection {
         };
         let reply = self.hand_on(&head, Arriving::Gathered(bytes), plan.is_some());
         let reply = reply.await.map_err(|_| refused_as(&head, broken()))?;
-        drop(share);
         let stays = head.keeps_alive && !self.shared.is_stopping();
         self.answer(reply, &head, stays).await
     }
@@ -161,7 +171,7 @@ impl Connection {
         admitted.map(Some).map_err(|problem| End::Refused(Box::new(Refusal { problem, request })))
     }
 
-    async fn gather(&mut self, head: &Head, max: usize, share: &mut Share) -> Done<Vec<u8>> {
+    async fn gather(&mut self, head: &Head, max: usize) -> Done<Vec<u8>> {
         let refused = |problem| refused_as(head, problem);
         let too_long = || Problem::new(413, format!("the body is longer than {max} bytes"));
         let mut body = Body::new(head.framing);
@@ -180,8 +190,8 @@ impl Connection {
             if body.is_done() {
                 return Ok(bytes);
             }
-            if !share.grow(bytes.len() + self.buffer.len()) {
-                return Err(refused(busy(Problem::new(503, "too many bodies are on their way"))));
+            if !self.holds(bytes.capacity()) {
+                return Err(refused(busy(Problem::new(503, "too much is on its way"))));
             }
             let until = begun + Limits::time_for(self.shared.limits.body_time, bytes.len());
             let read = wire::read(&mut self.stream, &mut self.buffer);
@@ -197,7 +207,7 @@ impl Connection {
     pub(super) async fn invite(&self, head: &Head) -> Done<()> {
         if head.expects_continue && self.buffer.is_empty() {
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-            wire::write(&self.stream, interim, self.shared.limits.write_time).await?;
+            wire::write(&self.shared, &self.stream, interim).await?;
         }
         Ok(())
     }
@@ -228,15 +238,14 @@ impl Connection {
                 some => some,
             },
         };
-        let is_sending = AtomicBool::new(false);
-        send(&self.shared, &self.stream, reply, head, stays, &is_sending).await?;
+        send(&self.shared, &self.stream, reply, head, stays, &AtomicU64::new(0)).await?;
         if stays { Ok(()) } else { Err(End::Finished) }
     }
 
     /// An answer that needs no worker.
     async fn answer_here(&mut self, response: Response, head: &Head, stays: bool) -> Done<()> {
         let (id, program) = (head.id.as_str(), self.shared.program);
-        let (is_head, is_old) = (head.asks_head, head.is_old);
+        let (is_head, is_old) = (head.wants_no_body, head.is_old);
         let reply = print(response, Asked { id, program, is_head, is_old });
         match self.answer(reply, head, stays).await {
             Err(End::Finished) => Err(End::Unread),
@@ -256,7 +265,7 @@ impl Connection {
         if let ReplyBody::Bytes(bytes) = body {
             head.extend_from_slice(&bytes);
         }
-        if wire::write(&self.stream, &head, self.shared.limits.write_time).await.is_ok() {
+        if wire::write(&self.shared, &self.stream, &head).await.is_ok() {
             self.linger().await;
         }
     }
@@ -267,38 +276,6 @@ impl Connection {
         tokio::select! {
             () = wire::linger(&mut self.stream) => {}
             () = self.seat.taken() => {}
-        }
-    }
-}
-
-/// Sends an answer, in pieces if it is a stream. `is_sending`: the client's body is not all here.
-pub(super) async fn send(
-    shared: &Shared,
-    stream: &TcpStream,
-    reply: Reply,
-    head: &Head,
-    stays: bool,
-    is_sending: &AtomicBool,
-) -> io::Result<()> {
-    let Reply { head: mut bytes, body } = reply;
-    bytes.extend_from_slice(match (stays, head.is_old) {
-        (true, false) => b"\r\n",
-        (true, true) => b"Connection: keep-alive\r\n\r\n",
-        (false, _) => b"Connection: close\r\n\r\n",
-    });
-    let write_time = shared.limits.write_time;
-    match body {
-        ReplyBody::Bytes(body) if body.len() <= PIECE_BYTES / 4 => {
-            bytes.extend_from_slice(&body);
-            wire::write(stream, &bytes, write_time).await
-        }
-        ReplyBody::Bytes(body) => {
-            wire::write(stream, &bytes, write_time).await?;
-            wire::write(stream, &body, write_time).await
-        }
-        ReplyBody::Stream { reader, is_chunked } => {
-            wire::write(stream, &bytes, write_time).await?;
-            super::pieces::send(stream, reader, is_chunked, write_time, is_sending).await
         }
     }
 }

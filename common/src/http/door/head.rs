@@ -30,7 +30,8 @@ pub struct Head {
     pub keeps_alive: bool,
     /// HTTP/1.0: it knows no chunks, and keeps a connection only if told so.
     pub is_old: bool,
-    pub asks_head: bool,
+    /// HEAD.
+    pub wants_no_body: bool,
     /// `OPTIONS *`, which asks about the server and not about a path.
     pub is_about_server: bool,
     /// The head written anew, without the empty line at its end.
@@ -128,7 +129,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Problem> {
         expects_continue: said.expects_continue,
         keeps_alive: if is_old { said.keep_alive } else { !said.close },
         is_old,
-        asks_head: method == "HEAD",
+        wants_no_body: method == "HEAD",
         is_about_server,
         wire: write_anew(method, path, parsed.headers, &id),
         id,

@@ -17,10 +17,11 @@ pub struct Limits {
     pub head_time: Duration,
     /// A connection without a request is kept so long.
     pub idle_time: Duration,
-    /// For a body to be gathered, besides a second for each [`BYTES_PER_SECOND_MIN`]. Beyond: 408.
+    /// For a body to be gathered, besides a second for each [`BYTES_PER_SECOND_MIN`] that have
+    /// come. Beyond it: 408.
     pub body_time: Duration,
-    /// For an answer, or a piece of a streamed one, to be taken, besides the same. Beyond it the
-    /// connection is cut.
+    /// For an answer, or a piece of a streamed one, to be taken, besides a second for each
+    /// [`BYTES_PER_SECOND_MIN`] that were. Beyond it the connection is cut.
     pub write_time: Duration,
 }
 
@@ -60,20 +61,29 @@ pub const HEADERS_MAX: usize = 100;
 /// The longest path and query. Beyond it: 414.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of all bodies that are gathered or wait for a worker. Beyond it: 503.
-pub const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Memory for all that has arrived and waits: long heads, bodies, pipelines. Beyond it: 503.
+pub const INCOMING_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a connection may always hold besides: most heads, and most bodies, are no longer.
+pub const HELD_FREELY_BYTES: usize = 4 * 1024;
+
+/// Memory for answers that are not taken at once. Beyond it whoever is slow is cut off.
+pub const OUTGOING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Streamed bodies at once, since each holds a worker. Beyond it: 503.
 pub const UPLOADS_MAX: usize = 16;
 
 /// Streamed answers at once. A slow reader of one holds its place and no thread. Beyond it: 503.
-pub const STREAMS_MAX: usize = 256;
+pub const STREAMS_MAX: usize = 128;
 
 /// Threads that make pieces of streamed answers: twice the uploads, since an answer made from an
 /// upload waits for it.
 pub const STREAM_THREADS: usize = 2 * UPLOADS_MAX;
 
-/// Bytes read from a socket, or sent as a piece of a streamed answer, at once.
+/// Bytes read from a socket at once while a head is waited for: a pipeline stays at the client.
+pub const HEAD_PIECE_BYTES: usize = 8 * 1024;
+
+/// Bytes of a body read from a socket, or sent as a piece of a streamed answer, at once.
 pub const PIECE_BYTES: usize = 64 * 1024;
 
 /// Pieces of a streamed body that wait for the handler; then the client has to.

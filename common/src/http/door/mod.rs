@@ -5,7 +5,9 @@
 //! progress only, and a stranger can use up no more than [`Limits`] say.
 
 mod accept;
+mod answer;
 mod body;
+mod budget;
 mod census;
 mod chunked;
 mod connection;
@@ -13,13 +15,12 @@ mod end;
 mod head;
 mod limits;
 mod line;
-mod pieces;
 mod upload;
 mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -31,8 +32,9 @@ pub use limits::Limits;
 use super::exchange::Exchanges;
 use super::{Handler, Request};
 use crate::error::{Error, Result};
+use budget::Budget;
 use census::Census;
-use limits::{BODIES_BYTES_MAX, STREAM_THREADS, STREAMS_MAX, UPLOADS_MAX};
+use limits::{INCOMING_BYTES_MAX, OUTGOING_BYTES_MAX, STREAM_THREADS, STREAMS_MAX, UPLOADS_MAX};
 use line::Line;
 
 /// What the door's tasks share.
@@ -46,8 +48,10 @@ pub struct Shared {
     requests: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    /// Bytes of bodies in memory.
-    bodies_bytes: AtomicUsize,
+    /// Memory for heads and bodies that are on their way.
+    incoming: Arc<Budget>,
+    /// Memory for answers that are not taken at once.
+    outgoing: Arc<Budget>,
     is_stopping: AtomicBool,
     /// The accept loop is to end.
     stop: Notify,
@@ -85,7 +89,8 @@ impl Door {
             requests: Arc::new(Semaphore::new(limits.requests_max)),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            bodies_bytes: AtomicUsize::new(0),
+            incoming: Budget::new(INCOMING_BYTES_MAX),
+            outgoing: Budget::new(OUTGOING_BYTES_MAX),
             is_stopping: AtomicBool::new(false),
             stop: Notify::new(),
             end: Notify::new(),
@@ -186,31 +191,5 @@ impl Shared {
             request.path,
             request.id
         );
-    }
-}
-
-/// A share of the memory for bodies. It is given back when this is dropped.
-struct Share {
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
-impl Share {
-    fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), bytes: 0 }
-    }
-
-    /// Takes as much as is needed now. False if there is not so much.
-    fn grow(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.bytes);
-        self.bytes += more;
-        let before = self.shared.bodies_bytes.fetch_add(more, Ordering::Relaxed);
-        before + more <= BODIES_BYTES_MAX
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.shared.bodies_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -1,14 +1,15 @@
 //! A body that the handler reads as it arrives. Both ways go on at once: the answer may be made
 //! from the body and begin before the body has ended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::AsyncRead;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::answer::send;
 use super::body::Body;
-use super::connection::{Connection, send};
+use super::connection::Connection;
 use super::end::{End, broken, busy, cut_short, permit, refused_as};
 use super::head::Head;
 use super::limits::{PIECE_BYTES, PIECES_WAITING_MAX};
@@ -27,13 +28,13 @@ pub async fn serve(connection: &mut Connection, head: Head) -> Result<(), End> {
     let (pieces, arriving) = mpsc::channel(PIECES_WAITING_MAX);
     let replied = connection.hand_on(&head, Arriving::Stream(arriving, Handle::current()), true);
 
-    let (is_read, is_sending) = (AtomicBool::new(false), AtomicBool::new(true));
+    let (is_read, arrived) = (AtomicBool::new(false), AtomicU64::new(0));
     let Connection { shared, stream, buffer, .. } = connection;
     let (mut reader, writer) = stream.split();
     let upload = async {
-        let all = pump(&mut reader, buffer, Body::new(head.framing), &pieces).await;
+        let body = Body::new(head.framing);
+        let all = pump(&mut reader, buffer, body, &pieces, &arrived).await;
         is_read.store(all, Ordering::Relaxed);
-        is_sending.store(false, Ordering::Relaxed);
     };
     let answer = async {
         let reply = replied.await.map_err(|_| refused_as(&head, broken()))?;
@@ -49,7 +50,7 @@ pub async fn serve(connection: &mut Connection, head: Head) -> Result<(), End> {
                 some => some,
             },
         };
-        send(shared, writer.as_ref(), reply, &head, stays, &is_sending).await?;
+        send(shared, writer.as_ref(), reply, &head, stays, &arrived).await?;
         Ok(stays)
     };
     let (mut upload, mut answer) = (std::pin::pin!(upload), std::pin::pin!(answer));
@@ -71,6 +72,7 @@ async fn pump(
     buffer: &mut Vec<u8>,
     mut body: Body,
     pieces: &Pieces,
+    arrived: &AtomicU64,
 ) -> bool {
     loop {
         let mut piece = Vec::new();
@@ -88,7 +90,9 @@ async fn pump(
             more = wire::read(reader, buffer) => more,
             () = pieces.closed() => return false,
         };
-        if !matches!(more, Ok(1..)) {
+        if let Ok(count @ 1..) = more {
+            arrived.fetch_add(count as u64, Ordering::Relaxed);
+        } else {
             let _ = pieces.send(Err(cut_short())).await;
             return false;
         }

@@ -4,27 +4,28 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::limits::{LINGER_BYTES_MAX, LINGER_TIME, Limits, PIECE_BYTES};
+use super::Shared;
+use super::limits::{HELD_FREELY_BYTES, LINGER_BYTES_MAX, LINGER_TIME, Limits, PIECE_BYTES};
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE_BYTES].into());
 }
 
-/// Waits for bytes and appends them. `Ok(0)` is the end of the connection.
-pub async fn read(
+/// Waits for bytes and appends them, at most so many. `Ok(0)` is the end of the connection.
+pub async fn read_some(
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
+    bytes_max: usize,
 ) -> io::Result<usize> {
     std::future::poll_fn(|context| {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
+            let mut read = ReadBuf::new(&mut scratch[..bytes_max.min(PIECE_BYTES)]);
             Pin::new(&mut *source).poll_read(context, &mut read).map_ok(|()| {
                 buffer.extend_from_slice(read.filled());
                 read.filled().len()
@@ -34,30 +35,50 @@ pub async fn read(
     .await
 }
 
-/// Sends all of it, or fails when it is not taken in time.
-pub async fn write(stream: &TcpStream, bytes: &[u8], base: Duration) -> io::Result<()> {
-    write_while(stream, bytes, base, &AtomicBool::new(false)).await
+/// The same, as many as there are.
+pub async fn read(
+    source: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<usize> {
+    read_some(source, buffer, PIECE_BYTES).await
 }
 
-/// The same, but its time does not run out while the client still sends: most clients read nothing
-/// of an answer before they have sent their whole body.
+/// Sends all of it, or fails when it is not taken in time, or when too much is not taken in all.
+pub async fn write(shared: &Shared, stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    write_while(shared, stream, bytes, &AtomicU64::new(0)).await
+}
+
+/// The same, but its time begins anew while bytes of the client's body arrive, which are counted by
+/// `arrived`: most clients read nothing of an answer before they have sent their whole body.
 pub async fn write_while(
+    shared: &Shared,
     stream: &TcpStream,
     bytes: &[u8],
-    base: Duration,
-    is_sending: &AtomicBool,
+    arrived: &AtomicU64,
 ) -> io::Result<()> {
     let mut rest = bytes;
-    let time = Limits::time_for(base, bytes.len());
-    let mut until = Instant::now() + time;
+    let mut begun = Instant::now();
+    let mut arrived_before = arrived.load(Ordering::Relaxed);
+    let mut share = shared.outgoing.share();
     while !rest.is_empty() {
         match stream.try_write(rest) {
             Ok(taken) => rest = &rest[taken..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                match timeout_at(until, stream.writable()).await {
+                if bytes.len() > HELD_FREELY_BYTES && !share.hold(bytes.len()) {
+                    return Err(io::ErrorKind::QuotaExceeded.into());
+                }
+                // More time for what was taken: who takes nothing has only the first of it.
+                let taken = bytes.len() - rest.len();
+                let time = Limits::time_for(shared.limits.write_time, taken);
+                match timeout_at(begun + time, stream.writable()).await {
                     Ok(writable) => writable?,
-                    Err(_) if is_sending.load(Ordering::Relaxed) => until = Instant::now() + time,
-                    Err(elapsed) => return Err(elapsed.into()),
+                    Err(elapsed) => {
+                        let arrived = arrived.load(Ordering::Relaxed);
+                        if arrived == arrived_before {
+                            return Err(elapsed.into());
+                        }
+                        (begun, arrived_before) = (Instant::now(), arrived);
+                    }
                 }
             }
             Err(error) => return Err(error),

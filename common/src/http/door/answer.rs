@@ -1,14 +1,48 @@
-//! A streamed answer, piece by piece: the next one is made when the last was taken. Making it may
-//! block, so that is done on a thread of its own; while the client reads, no thread is held.
+//! Sending an answer. A streamed one goes piece by piece: the next is made when the last was taken.
+//! Making it may block, so that is done on a thread of its own; while the client reads, no thread is
+//! held.
 
 use std::io::{self, Read};
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
 use tokio::net::TcpStream;
 
+use super::head::Head;
 use super::limits::PIECE_BYTES;
-use super::wire;
+use super::{Shared, wire};
+use crate::http::exchange::{Reply, ReplyBody};
+
+/// Sends an answer, in pieces if it is a stream. `arrived` counts what comes of the client's body
+/// meanwhile.
+pub async fn send(
+    shared: &Shared,
+    stream: &TcpStream,
+    reply: Reply,
+    head: &Head,
+    stays: bool,
+    arrived: &AtomicU64,
+) -> io::Result<()> {
+    let Reply { head: mut bytes, body } = reply;
+    bytes.extend_from_slice(match (stays, head.is_old) {
+        (true, false) => b"\r\n",
+        (true, true) => b"Connection: keep-alive\r\n\r\n",
+        (false, _) => b"Connection: close\r\n\r\n",
+    });
+    match body {
+        ReplyBody::Bytes(body) if body.len() <= PIECE_BYTES / 4 => {
+            bytes.extend_from_slice(&body);
+            wire::write(shared, stream, &bytes).await
+        }
+        ReplyBody::Bytes(body) => {
+            wire::write(shared, stream, &bytes).await?;
+            wire::write(shared, stream, &body).await
+        }
+        ReplyBody::Stream { reader, is_chunked } => {
+            wire::write(shared, stream, &bytes).await?;
+            send_stream(shared, stream, reader, is_chunked, arrived).await
+        }
+    }
+}
 
 /// A chunk's size in hexadecimal digits, always so many, and the line end.
 const SIZE_LINE_BYTES: usize = 5 + 2;
@@ -21,14 +55,14 @@ const LAST: &[u8] = b"0\r\n\r\n";
 
 type Reader = Box<dyn Read + Send>;
 
-/// Sends all of it; `is_sending` says whether the client still sends. An error of the reader cuts the connection: an end of chunks would say that the
-/// answer is whole.
-pub async fn send(
+/// Sends all of a stream. An error of the reader cuts the connection: an end of chunks would say
+/// that the answer is whole.
+async fn send_stream(
+    shared: &Shared,
     stream: &TcpStream,
     mut reader: Reader,
     is_chunked: bool,
-    write_time: Duration,
-    is_sending: &AtomicBool,
+    arrived: &AtomicU64,
 ) -> io::Result<()> {
     loop {
         let made = tokio::task::spawn_blocking(move || {
@@ -38,8 +72,8 @@ pub async fn send(
         let (back, piece) = made.await.map_err(io::Error::other)?;
         reader = back;
         match piece? {
-            Some(piece) => wire::write_while(stream, &piece, write_time, is_sending).await?,
-            None if is_chunked => return wire::write(stream, LAST, write_time).await,
+            Some(piece) => wire::write_while(shared, stream, &piece, arrived).await?,
+            None if is_chunked => return wire::write(shared, stream, LAST).await,
             None => return Ok(()),
         }
     }
