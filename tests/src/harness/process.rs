@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::{PATIENCE, checkout, until};
 
@@ -16,7 +17,13 @@ pub struct Program {
     /// Set once nobody may read its stdout any more.
     closed: Arc<AtomicBool>,
     stdin: Option<ChildStdin>,
+    /// Each ends when its pipe does.
+    readers: Vec<JoinHandle<()>>,
 }
+
+/// How long an ended program's last lines may take to be read. A child of its own may hold its
+/// pipes open for longer.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,11 +63,12 @@ impl Program {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("start {name}: {e}"));
         let closed = Arc::new(AtomicBool::new(false));
-        let stderr = collect(&name, child.stderr.take().expect("stderr is piped"), None);
+        let (stderr, said) = collect(&name, child.stderr.take().expect("stderr is piped"), None);
         let stdout = child.stdout.take().expect("stdout is piped");
-        let stdout = collect(&name, stdout, Some(Arc::clone(&closed)));
+        let (stdout, written) = collect(&name, stdout, Some(Arc::clone(&closed)));
         let stdin = child.stdin.take();
-        Self { name, child, stderr, stdout, closed, stdin }
+        let readers = vec![said, written];
+        Self { name, child, stderr, stdout, closed, stdin, readers }
     }
 
     /// Starts it as one of a line: its stdin is `input`, its stdout the next one's stdin unless it
@@ -81,14 +89,17 @@ impl Program {
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("start {name}: {e}"));
         let closed = Arc::new(AtomicBool::new(false));
-        let stderr = collect(&name, child.stderr.take().expect("stderr is piped"), None);
+        let (stderr, said) = collect(&name, child.stderr.take().expect("stderr is piped"), None);
+        let mut readers = vec![said];
         let stdout = child.stdout.take().expect("stdout is piped");
         let (stdout, output) = if last {
-            (collect(&name, stdout, Some(Arc::clone(&closed))), None)
+            let (stdout, written) = collect(&name, stdout, Some(Arc::clone(&closed)));
+            readers.push(written);
+            (stdout, None)
         } else {
             (Arc::default(), Some(Stdio::from(stdout)))
         };
-        (Self { name, child, stderr, stdout, closed, stdin: None }, output)
+        (Self { name, child, stderr, stdout, closed, stdin: None, readers }, output)
     }
 
     /// Nobody reads its stdout any more: the next line it writes finds the pipe closed.
@@ -151,12 +162,16 @@ impl Program {
         let start = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
-                // Its last lines are read by the time its pipes are closed.
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                let ended = Instant::now();
+                while ended.elapsed() < LAST_LINES
+                    && !self.readers.iter().all(JoinHandle::is_finished)
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 return status;
             }
             assert!(start.elapsed() < PATIENCE, "{} does not end", self.name);
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -178,10 +193,10 @@ fn collect(
     name: &str,
     pipe: impl std::io::Read + Send + 'static,
     closed: Option<Arc<AtomicBool>>,
-) -> Arc<Mutex<Vec<String>>> {
+) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (kept, name) = (Arc::clone(&lines), name.to_owned());
-    std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {
             let Ok(line) = line else { break };
             match &closed {
@@ -192,5 +207,5 @@ fn collect(
             kept.lock().expect("lines").push(line);
         }
     });
-    lines
+    (lines, reader)
 }
