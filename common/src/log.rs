@@ -22,6 +22,7 @@ pub fn init(program: &'static str, verbosity: i8) {
     // These speak for themselves only when something is being looked for.
     if verbosity < 2 {
         builder.filter_module("rdkafka", LevelFilter::Off);
+        builder.filter_module("tiny_http", LevelFilter::Warn);
         builder.filter_module("ureq", LevelFilter::Warn);
         builder.filter_module("rustls", LevelFilter::Warn);
     }

@@ -1,4 +1,4 @@
-//! Takes requests to what they ask for. Who may call is decided in `access` and `cors`, what a path
+//! Takes requests to what they ask for. Who may call is decided in `access`, `visitor` and `cors`, what a path
 //! means in `route`; what a call does, in `customers`, `bulk`, `list`, `history` and `conflicts`.
 
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::metrics::ApiMetrics;
 use crate::readers::Readers;
 use crate::ready::Ready;
 use crate::route::Route;
-use crate::{bulk, conflicts, customers, history, list, web};
+use crate::{bulk, conflicts, customers, history, list, visitor, web};
 
 /// What every call works with.
 pub struct Api {
@@ -64,6 +64,9 @@ impl Api {
         let route = Route::of(request);
         if !route.is_public() {
             self.access.check(request).map_err(private)?;
+            if self.access.is_open() {
+                visitor::check(request, &self.cors).map_err(private)?;
+            }
         }
         if route == Route::Nothing {
             let path = &request.path;

@@ -82,6 +82,11 @@ impl Cors {
         })
     }
 
+    /// May the page that sent this call?
+    pub fn allows(&self, request: &Request) -> bool {
+        self.allowed(request).is_some()
+    }
+
     fn allowed<'a>(&self, request: &'a Request) -> Option<&'a str> {
         let origin = request.header("Origin")?;
         self.0.iter().any(|known| known.eq_ignore_ascii_case(origin)).then_some(origin)

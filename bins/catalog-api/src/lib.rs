@@ -27,5 +27,6 @@ mod route;
 mod shown;
 mod spool;
 mod upsert;
+mod visitor;
 mod watch;
 mod web;

@@ -116,7 +116,7 @@ impl Program {
         until(&format!("{} listens", self.name), || {
             let lines = self.stderr.lock().expect("lines");
             lines.iter().find_map(|line| {
-                let (_, rest) = line.split_once("listening on ")?;
+                let (_, rest) = line.split_once(": listening on ")?;
                 let rest = rest.trim_start_matches("http://");
                 Some(rest.split([' ', '/', ',']).next()?.to_owned())
             })
