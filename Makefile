@@ -7,13 +7,14 @@
 # `up` remembers them; the other commands need none.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo kafka build test check bench-http bench-api fuzz-api clean
+.PHONY: help up down status logs demo kafka build test sim sim-mutations sim-exhaustive check \
+  bench-http bench-api fuzz-api clean
 
 help: ## this text
 	@echo 'Keeps the customers of a catalog and of Stripe in step, both ways.'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-	  while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
+	  while IFS='|' read -r name text; do printf '%-21s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'Variables: PORT_SHIFT=100 moves every port, for a second checkout; BROKER=kafka|pipes|docker;'
 	@echo '           API_PORT=8000 HOOK_PORT=8001 STRIPE_PORT=12111 KAFKA_PORT=9092 METRICS_PORT=9101'
@@ -42,6 +43,17 @@ build: ## build all programs to target/release
 
 test: ## all tests, on the real broker where Java and Maven are
 	@scripts/test
+
+sim: ## simulated histories of the sync; SEED= MIX= for one, HISTORIES= of each mix
+	@scripts/cargo run --release -q -p tests --bin sim -- $(if $(SEED),--seed $(SEED)) \
+	  $(if $(HISTORIES),--histories $(HISTORIES)) $(if $(MIX),--mix $(MIX)) \
+	  $(if $(ACTIONS),--actions $(ACTIONS))
+
+sim-mutations: ## break each rule of the sync in turn: the simulator has to notice
+	@scripts/cargo run --release -q -p tests --bin sim -- --mutations
+
+sim-exhaustive: ## every history of a small scope, as far as some minutes go
+	@scripts/cargo run --release -q -p tests --bin sim -- --exhaustive
 
 bench-http: ## what the HTTP door costs: beside bare tiny_http, in one run
 	@scripts/cargo run --release -p tests --bin http-bench

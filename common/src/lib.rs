@@ -11,6 +11,7 @@ pub mod shutdown;
 
 pub mod record;
 
+mod in_force;
 pub mod sync;
 
 pub mod endpoint;

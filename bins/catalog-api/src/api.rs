@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::http::{Answer, BodyPlan, Handler, Method, Problem, Request, Response, method_name};
 use common::store::{Store, Writer};
+use common::sync::Policy;
 
 use crate::access::Access;
 use crate::body::BODY_BYTES_MAX;
@@ -25,6 +26,7 @@ pub struct Api {
     pub cors: Cors,
     pub metrics: ApiMetrics,
     pub ready: Arc<Ready>,
+    pub policy: Arc<Policy>,
     pub imports: bulk::Imports,
     /// Where answers wait that do not fit into memory: the database's folder.
     pub folder: PathBuf,

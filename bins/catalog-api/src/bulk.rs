@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use common::error::{Error, Result};
 use common::http::{Answer, BodyStream, Line, Problem, Request, Response, StreamLimits};
 use common::store::{Started, Writer};
+use common::sync::Policy;
 
 use crate::api::Api;
 use crate::pages::{self, NDJSON};
@@ -91,7 +92,8 @@ pub fn import(api: &Api, request: &mut Request) -> Answer {
     let (send, lines) = sync_channel(LINES_UNDER_WAY);
     let (writer, room) = (api.writer.clone(), Arc::new(Room::default()));
     let gathering = Gathering { room: Arc::clone(&room), spool, _import: import };
-    start("import", move || read(body, &writer, &room, &send))?;
+    let policy = Arc::clone(&api.policy);
+    start("import", move || read(body, (&writer, &policy), &room, &send))?;
     start("results", move || gathering.run(&lines))?;
     Ok(Response::stream(NDJSON, results))
 }
@@ -103,7 +105,12 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 /// Reads to the end of the body, or until nobody wants the results any more.
-fn read(mut body: BodyStream, writer: &Writer, room: &Room, send: &SyncSender<Read>) {
+fn read(
+    mut body: BodyStream,
+    (writer, policy): (&Writer, &Arc<Policy>),
+    room: &Room,
+    send: &SyncSender<Read>,
+) {
     let mut line = 0;
     loop {
         line += 1;
@@ -112,7 +119,7 @@ fn read(mut body: BodyStream, writer: &Writer, room: &Room, send: &SyncSender<Re
             Ok(Some(Line::Text(text))) if text.iter().all(u8::is_ascii_whitespace) => continue,
             Ok(Some(Line::Text(text))) => {
                 room.take(text.len());
-                (begin(writer, line, text), text.len(), false)
+                (begin(writer, policy, line, text), text.len(), false)
             }
             Ok(Some(Line::TooLong)) => {
                 let limit = StreamLimits::BULK.line_bytes_max;
@@ -132,12 +139,13 @@ fn read(mut body: BodyStream, writer: &Writer, room: &Room, send: &SyncSender<Re
     }
 }
 
-fn begin(writer: &Writer, line: u64, text: &[u8]) -> Pending {
+fn begin(writer: &Writer, policy: &Arc<Policy>, line: u64, text: &[u8]) -> Pending {
     let upsert = match upsert::judge(line, text) {
         Ok(upsert) => upsert,
         Err(outcome) => return Pending::Known(outcome),
     };
-    match writer.start(move |tx| upsert::apply(tx, upsert)) {
+    let policy = Arc::clone(policy);
+    match writer.start(move |tx| upsert::apply(tx, &policy, upsert)) {
         Ok(started) => Pending::Started(started),
         Err(error) => Pending::Known(failed(line, error)),
     }

@@ -12,6 +12,7 @@ use common::error::{Error, Exit, Result};
 use common::http::{Handler, Limits, Options, Server};
 use common::log;
 use common::store::{Store, Writer, database_path};
+use common::sync::{Deletes, Owners, Policy};
 use tokio::sync::Notify;
 
 use crate::access::{Access, TOKEN};
@@ -68,6 +69,23 @@ pub struct Cli {
     /// A page of this origin may call from a browser; can be given several times
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "CATALOG_API_CORS_ORIGIN")]
     cors_origin: Vec<String>,
+    /// Whose a field is, as FIELD=catalog|stripe|both, by commas; also metadata and metadata.KEY.
+    /// What is Stripe's is refused here with 422. hook-to-catalog is told the same
+    #[arg(
+        long,
+        value_name = "FIELD=SIDE,...",
+        env = "CATALOG_OWNERS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    owner: Owners,
+    /// What a deletion here does at Stripe: mirror deletes there too, keep leaves the customer
+    #[arg(long, value_name = "mirror|keep", env = "CATALOG_DELETES", default_value = "mirror")]
+    deletes: Deletes,
+    /// Say so once when the file was replaced by an older backup: versions go on far above all that
+    /// it may have announced since. Then let stripe-tail read Stripe again, customers and events
+    #[arg(long)]
+    restored: bool,
     /// Connections at once; a newcomer takes the place of one that only waits
     #[arg(long, value_name = "COUNT", default_value_t = Limits::DEFAULT.connections_max)]
     connections_max: usize,
@@ -98,7 +116,14 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
 
     let metrics = ApiMetrics::new(context.metrics.clone())?;
     let (wake, ready) = (Arc::new(Notify::new()), Arc::new(Ready::default()));
-    let writer = Writer::spawn(Store::open(&path)?);
+    let mut store = Store::open(&path)?;
+    if cli.restored {
+        // The method itself is not general enough in its lifetimes.
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        let customers = store.write(|tx| tx.leap())?;
+        log::say(PROGRAM.name, format_args!("restored: {customers} customers have new versions"));
+    }
+    let writer = Writer::spawn(store);
     let (woken, commits) = (Arc::clone(&wake), metrics.commits.clone());
     writer.on_commit(move || {
         commits.inc();
@@ -112,7 +137,9 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     again.clone().start(Arc::clone(&ready))?;
     let is_open = access.is_open();
     let (ready_too, imports) = (Arc::clone(&ready), Imports::default());
-    let api = Api { writer, readers, access, cors, metrics, ready: ready_too, imports, folder };
+    let policy = Arc::new(Policy { owners: cli.owner.clone(), deletes: cli.deletes });
+    let api =
+        Api { writer, readers, access, cors, metrics, ready: ready_too, policy, imports, folder };
     let api: Arc<dyn Handler> = Arc::new(api);
     let limits = Limits::DEFAULT.connections(cli.connections_max);
     let server = Server::start_with(Options { program: PROGRAM.name, listen }, limits, &api)?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::api::Api;
 use crate::condition::Condition;
-use crate::customers::{commit, envelope, expected, shown, unknown};
+use crate::customers::{commit, envelope, expected, may_set, shown, unknown};
 use crate::pages::{self, Array};
 
 #[derive(Serialize)]
@@ -119,6 +119,7 @@ pub fn restore(api: &Api, request: &Request, id: String, number: &str) -> Answer
     request.only_parameters(&[])?;
     let condition = Condition::of(request)?;
     let number = parsed(number)?;
+    let policy = Arc::clone(&api.policy);
     api.writer.run(move |tx| {
         let mut entry = match expected(tx, &id, &condition)? {
             Ok(entry) => entry,
@@ -135,6 +136,9 @@ pub fn restore(api: &Api, request: &Request, id: String, number: &str) -> Answer
             let message =
                 format!("would have {keys} keys; at most {METADATA_KEYS_MAX} are allowed");
             return Ok(Err(Problem::invalid(vec![Fault::new("metadata", message)])));
+        }
+        if let Err(faults) = may_set(&policy, Some(&entry.customer.fields), &fields) {
+            return Ok(Err(Problem::invalid(faults)));
         }
         let envelope = envelope();
         let now = envelope.now;

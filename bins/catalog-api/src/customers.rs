@@ -2,6 +2,7 @@
 //! change event, durable before the answer; the rules in `common::sync` say what it means.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::clock;
 use common::error::Result;
@@ -10,7 +11,7 @@ use common::record::validate;
 use common::record::{API, Field, Fields, STRIPE, fields::TEXT_FIELDS};
 use common::store::Tx;
 use common::sync::announce::{self, Envelope};
-use common::sync::{Entry, inbound, write};
+use common::sync::{Entry, Owner, Policy, inbound, write};
 
 use crate::api::Api;
 use crate::body::{BODY_BYTES_MAX, invalid, json};
@@ -28,13 +29,18 @@ pub fn create(api: &Api, request: &mut Request) -> Answer {
     let json = json(request)?;
     let (id, fields) = validate::new_customer(&json).map_err(invalid)?;
     let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    // A retry is answered as the first try was, whatever was decided since.
+    let policy = Arc::clone(&api.policy);
     api.writer.run(move |tx| match key {
-        None => insert(tx, id, fields),
-        Some(key) => key.once(tx, |tx| insert(tx, id, fields)),
+        None => insert(tx, &policy, id, fields),
+        Some(key) => key.once(tx, |tx| insert(tx, &policy, id, fields)),
     })?
 }
 
-fn insert(tx: &Tx, id: String, fields: Fields) -> Result<Answer> {
+fn insert(tx: &Tx, policy: &Policy, id: String, fields: Fields) -> Result<Answer> {
+    if let Err(faults) = may_set(policy, None, &fields) {
+        return Ok(Err(Problem::invalid(faults)));
+    }
     if let Some(existing) = tx.entry(&id)? {
         let detail = if existing.customer.deleted {
             format!("a customer with the id {id} existed; ids are never used again")
@@ -88,6 +94,7 @@ fn edit(
     id: String,
     fields: impl FnOnce(&Entry) -> std::result::Result<Fields, Problem> + Send + 'static,
 ) -> Answer {
+    let policy = Arc::clone(&api.policy);
     api.writer.run(move |tx| {
         let mut entry = match expected(tx, &id, &condition)? {
             Ok(entry) => entry,
@@ -97,6 +104,9 @@ fn edit(
             Ok(fields) => fields,
             Err(problem) => return Ok(Err(problem)),
         };
+        if let Err(faults) = may_set(&policy, Some(&entry.customer.fields), &fields) {
+            return Ok(Err(Problem::invalid(faults)));
+        }
         let envelope = envelope();
         let changed = write::edit(&mut entry, &fields, envelope.now);
         if !changed.is_empty() {
@@ -110,13 +120,14 @@ fn edit(
 pub fn delete(api: &Api, request: &Request, id: String) -> Answer {
     request.only_parameters(&[])?;
     let condition = Condition::of(request)?;
+    let deletes = api.policy.deletes;
     api.writer.run(move |tx| {
         let mut entry = match expected(tx, &id, &condition)? {
             Ok(entry) => entry,
             Err(problem) => return Ok(Err(problem)),
         };
         let envelope = envelope();
-        if write::delete(&mut entry, envelope.now) {
+        if write::delete(&mut entry, deletes, envelope.now) {
             commit(tx, &mut entry, &[], envelope)?;
         }
         Ok(Ok(Response::empty(204)))
@@ -133,14 +144,16 @@ pub fn resync(api: &Api, request: &Request, id: String) -> Answer {
         Some("" | "true") => true,
         Some(_) => return Err(Problem::bad_parameter("all", "must be true or false")),
     };
+    let policy = Arc::clone(&api.policy);
     api.writer.run(move |tx| {
         let Some(mut entry) = tx.entry(&id)? else { return Ok(Err(unknown(&id))) };
         for sync in entry.systems.values_mut() {
-            sync.error = None;
+            sync.forget_error();
         }
         if all && !entry.customer.deleted {
             for system in SYSTEMS {
-                let fields = all_fields(&entry, system);
+                let mut fields = all_fields(&entry, system);
+                fields.retain(|field| policy.owners.of(field) != Owner::Stripe);
                 let envelope = envelope();
                 inbound::reassert(&mut entry, system, &fields, envelope.now);
                 commit(tx, &mut entry, &[], envelope)?;
@@ -163,6 +176,18 @@ fn all_fields(entry: &Entry, system: &str) -> Vec<Field> {
     let always = TEXT_FIELDS.into_iter().chain([Field::Address]);
     let fields: BTreeSet<_> = known.map(|(field, _)| field.clone()).chain(always).collect();
     fields.into_iter().collect()
+}
+
+/// The fields that belong to Stripe and would change.
+pub fn may_set(
+    policy: &Policy,
+    before: Option<&Fields>,
+    wanted: &Fields,
+) -> std::result::Result<(), Vec<Fault>> {
+    let why = "belongs to Stripe and is changed there only";
+    let refused = policy.owners.refused(before, wanted);
+    let faults: Vec<_> = refused.iter().map(|f| Fault::new(f.to_string(), why)).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 /// Row and event in one transaction.

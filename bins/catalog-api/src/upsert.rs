@@ -4,11 +4,11 @@ use common::error::Result;
 use common::http::Fault;
 use common::record::{Field, Fields, validate};
 use common::store::Tx;
-use common::sync::write;
+use common::sync::{Policy, write};
 use serde::Serialize;
 
 use crate::body;
-use crate::customers::{SYSTEMS, commit, envelope};
+use crate::customers::{SYSTEMS, commit, envelope, may_set};
 
 /// A line that reads well.
 #[derive(Debug)]
@@ -65,14 +65,17 @@ pub fn judge(line: u64, text: &[u8]) -> Judged {
 }
 
 /// Makes or replaces the customer, with its event, in this transaction.
-pub fn apply(tx: &Tx, upsert: Upsert) -> Result<Outcome> {
+pub fn apply(tx: &Tx, policy: &Policy, upsert: Upsert) -> Result<Outcome> {
     let known = upsert.id.as_deref().map(|id| tx.entry(id)).transpose()?.flatten();
-    let Some(mut entry) = known else { return create(tx, upsert) };
+    let Some(mut entry) = known else { return create(tx, policy, upsert) };
     let (line, id) = (upsert.line, entry.customer.id.clone());
     if entry.customer.deleted {
         let message = "is of a customer that was deleted; ids are never used again";
         let errors = vec![Fault::new("id", message)];
         return Ok(Outcome::invalid(line, Some(id), 409, errors));
+    }
+    if let Err(faults) = may_set(policy, Some(&entry.customer.fields), &upsert.fields) {
+        return Ok(Outcome::invalid(line, Some(id), 422, faults));
     }
     let envelope = envelope();
     let changed = write::edit(&mut entry, &upsert.fields, envelope.now);
@@ -82,7 +85,11 @@ pub fn apply(tx: &Tx, upsert: Upsert) -> Result<Outcome> {
     Ok(Outcome::done(line, 200, id, entry.customer.version))
 }
 
-fn create(tx: &Tx, Upsert { line, id, fields }: Upsert) -> Result<Outcome> {
+fn create(tx: &Tx, policy: &Policy, upsert: Upsert) -> Result<Outcome> {
+    let Upsert { line, id, fields } = upsert;
+    if let Err(faults) = may_set(policy, None, &fields) {
+        return Ok(Outcome::invalid(line, id, 422, faults));
+    }
     if let Err(faults) = validate::creatable(id.as_deref(), &fields) {
         let errors = faults.into_iter().map(body::fault).collect();
         return Ok(Outcome::invalid(line, id, 422, errors));

@@ -5,7 +5,7 @@ use common::record::{Change, Previous, STRIPE, Seconds, Snapshot, StripeEvent, S
 use common::store::Tx;
 use common::sync::announce::{self, Envelope};
 use common::sync::inbound::{self, Whose};
-use common::sync::{Doubt, Entry, Seen, Took, results};
+use common::sync::{Doubt, Entry, Policy, Seen, Took, results};
 
 use crate::input::Input;
 
@@ -30,17 +30,18 @@ pub struct Question {
     pub doubt: Doubt,
 }
 
-/// When it is, and whether Stripe may be asked.
+/// When it is, whether Stripe may be asked, and what the operator decided.
 #[derive(Clone, Copy, Debug)]
-pub struct Here {
+pub struct Here<'a> {
     pub now: i64,
     pub asks: bool,
+    pub policy: &'a Policy,
 }
 
 /// Does to the catalog what this record says.
 pub fn apply(tx: &Tx, input: &Input, here: Here) -> Result<Applied> {
     match input {
-        Input::Result(result) => apply_result(tx, result, here.now),
+        Input::Result(result) => apply_result(tx, result, here),
         Input::Snapshot(snapshot) => apply_snapshot(tx, snapshot, &Seen::Listing, here),
         Input::Event(StripeEvent::Other { .. }) => Ok(Applied::Done),
         Input::Event(StripeEvent::Customer { id, created, snapshot, previous, .. }) => {
@@ -83,8 +84,8 @@ fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, here: Here) -> Resu
             note(tx, snapshot, "stamped, and its catalog customer is linked elsewhere", here.now)?;
             Ok(Applied::Done)
         }
-        Whose::Born => {
-            bear(tx, snapshot, seen, here.now)?;
+        Whose::Born { id } => {
+            bear(tx, id, snapshot, seen, here.now)?;
             Ok(Applied::Done)
         }
     }
@@ -97,7 +98,7 @@ fn take(
     seen: &Seen,
     here: Here,
 ) -> Result<Applied> {
-    let took = inbound::on_snapshot(&mut entry, STRIPE, snapshot, seen, here.now);
+    let took = inbound::on_snapshot(&mut entry, STRIPE, snapshot, seen, here.policy, here.now);
     match took.doubt {
         None => {
             keep(tx, entry, took, here.now)?;
@@ -115,11 +116,11 @@ fn take(
     }
 }
 
-fn bear(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<()> {
-    if tx.entry(&snapshot.id)?.is_some() {
+fn bear(tx: &Tx, id: String, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<()> {
+    if tx.entry(&id)?.is_some() {
         return note(tx, snapshot, "its id is taken in the catalog", now);
     }
-    let mut entry = inbound::born(STRIPE, &SYSTEMS, snapshot, seen, now);
+    let mut entry = inbound::born(STRIPE, &SYSTEMS, id, snapshot, seen, now);
     if !entry.customer.deleted {
         let changed: Vec<_> =
             entry.customer.fields.iter().map(|(field, _)| field.clone()).collect();
@@ -131,13 +132,13 @@ fn bear(tx: &Tx, snapshot: &Snapshot, seen: &Seen, now: i64) -> Result<()> {
     tx.save(&entry)
 }
 
-fn apply_result(tx: &Tx, result: &SyncResult, now: i64) -> Result<Applied> {
+fn apply_result(tx: &Tx, result: &SyncResult, here: Here) -> Result<Applied> {
     let Some(mut entry) = tx.entry(&result.customer)? else {
         log::warn!("result {} is about an unknown customer, {}", result.event, result.customer);
         return Ok(Applied::Done);
     };
-    let took = results::on_result(&mut entry, result, now);
-    keep(tx, entry, took, now)?;
+    let took = results::on_result(&mut entry, result, here.policy.deletes, here.now);
+    keep(tx, entry, took, here.now)?;
     Ok(Applied::Done)
 }
 
@@ -154,17 +155,17 @@ pub fn settle(
     question: &Question,
     read: &Read,
     event_ids: &[String],
-    now: i64,
+    here: Here,
 ) -> Result<Applied> {
     if let (Some(entry), Some(snapshot)) = (tx.entry(&question.customer)?, &read.snapshot) {
         let seen = Seen::Read { date: read.date, doubt: &question.doubt };
-        let applied = take(tx, entry, snapshot, &seen, Here { now, asks: true })?;
+        let applied = take(tx, entry, snapshot, &seen, here)?;
         if applied != Applied::Done {
             return Ok(applied);
         }
     }
     for id in event_ids {
-        tx.inbox_add(id, now)?;
+        tx.inbox_add(id, here.now)?;
     }
     Ok(Applied::Done)
 }

@@ -6,10 +6,11 @@ use clap::Parser;
 use common::cli::{Args, CommonArgs, Context, FromArgs, KafkaArgs, MetricsArgs, Program};
 use common::endpoint::Record;
 use common::error::{Exit, Result};
-use common::pump::{self, Counters, Policy};
+use common::pump::{self, Counters};
 use common::store::{Store, Writer, database_path};
 use common::stripe::client::API_BASE;
 use common::stripe::{Client, Limits, Rate, StripeKey};
+use common::sync::{Deletes, Owners, Policy};
 use common::{log, secret};
 use serde::Deserialize;
 
@@ -58,6 +59,20 @@ pub struct Cli {
     /// Where Stripe's API is
     #[arg(long, value_name = "URL", env = "STRIPE_API_BASE", default_value = API_BASE)]
     api_base: String,
+    /// Whose a field is, as FIELD=catalog|stripe|both, by commas; also metadata and metadata.KEY.
+    /// An edit at Stripe of a field of the catalog's is undone. catalog-api is told the same
+    #[arg(
+        long,
+        value_name = "FIELD=SIDE,...",
+        env = "CATALOG_OWNERS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    owner: Owners,
+    /// What a deletion at Stripe does here: mirror deletes too; keep leaves the customer, which
+    /// then says in `sync` that it is gone there
+    #[arg(long, value_name = "mirror|keep", env = "STRIPE_DELETES", default_value = "mirror")]
+    deletes: Deletes,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -91,11 +106,12 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let Some(source) = common::cli::unless_asked_to_end(&context, opened).await? else {
         return Ok(Exit::Done);
     };
-    let mover = Mover { writer: Writer::spawn(store), ask: ask.clone(), doubts };
-    let policy = Policy {
+    let policy = Arc::new(Policy { owners: cli.owner, deletes: cli.deletes });
+    let mover = Mover { writer: Writer::spawn(store), ask: ask.clone(), doubts, policy };
+    let policy = pump::Policy {
         lane_of: customer,
         in_flight_lanes_max: CUSTOMERS_AT_ONCE_MAX,
-        ..Policy::default()
+        ..pump::Policy::default()
     };
     let end =
         pump::run(source, NoOutput, dead_letters, mover, policy, counters, context.shutdown).await;

@@ -9,6 +9,7 @@ use common::error::{Error, Kind, Result};
 use common::pump::{Handler, Verdict};
 use common::record::{STRIPE, StripeEvent};
 use common::store::Writer;
+use common::sync::Policy;
 
 use crate::apply::{self, Applied, Here, Question, Read};
 use crate::ask::{Ask, Doubts};
@@ -24,6 +25,7 @@ pub struct Mover {
     /// `None` without a key: then the next observation settles a doubt.
     pub ask: Option<Arc<Ask>>,
     pub doubts: Doubts,
+    pub policy: Arc<Policy>,
 }
 
 impl Handler for Mover {
@@ -89,10 +91,11 @@ impl Mover {
     /// Applies them together; if that is refused for good, each alone, so that only the one to
     /// blame is refused.
     fn apply_all(&self, inputs: &Arc<Vec<(usize, Input)>>) -> Vec<Result<Applied>> {
-        let here = Here { now: clock::now_ms(), asks: self.ask.is_some() };
+        let (now, asks) = (clock::now_ms(), self.ask.is_some());
         let apply = |from: usize, to: usize| {
-            let inputs = Arc::clone(inputs);
+            let (inputs, policy) = (Arc::clone(inputs), Arc::clone(&self.policy));
             self.writer.run(move |tx| {
+                let here = Here { now, asks, policy: &policy };
                 inputs[from..to].iter().map(|(_, input)| apply::apply(tx, input, here)).collect()
             })
         };
@@ -123,8 +126,11 @@ impl Mover {
 
     fn settle_with(&self, question: &Question, read: &Read, ids: &[String]) -> Result<Applied> {
         let (question, read, ids) = (question.clone(), read.clone(), ids.to_vec());
-        let now = clock::now_ms();
-        self.writer.run(move |tx| apply::settle(tx, &question, &read, &ids, now))
+        let (now, policy) = (clock::now_ms(), Arc::clone(&self.policy));
+        self.writer.run(move |tx| {
+            let here = Here { now, asks: true, policy: &policy };
+            apply::settle(tx, &question, &read, &ids, here)
+        })
     }
 
     fn observed(&self, question: &Question) -> Result<u64> {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub type Pending = BTreeMap<Field, u64>;
 
 /// A change event. A sink acts on its own system's part, never on `kind` alone.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Change {
     pub specversion: String,
     /// UUIDv7; another one when the same version is announced again.
@@ -29,7 +29,7 @@ pub struct Change {
     pub data: ChangeData,
 }
 
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct ChangeData {
     /// Who made the change: `api`, `stripe`, later others.
     pub origin: String,
@@ -44,7 +44,7 @@ pub struct ChangeData {
 
 /// What one system still lacks, and how the customer is known there. It is cumulative: the newest
 /// record of a customer replaces all older ones (DESIGN 3, Outbound).
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct SystemPart {
     /// The customer's id there, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::{Fields, Millis};
 
 /// A customer after its change number `version`. A deleted one is kept as a tombstone.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Customer {
     /// UUIDv7, or the caller's, or the Stripe id of one born there.
     pub id: String,

@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for Field {
 }
 
 /// An address: six parts, each possibly empty.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Address(pub [String; 6]);
 
 /// The parts' names at Stripe and in the catalog, in the order of [`Address`].
@@ -109,7 +109,7 @@ impl Serialize for Address {
 }
 
 /// The value of a field; never empty.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Value {
     Text(String),
     Address(Address),
@@ -128,7 +128,7 @@ impl Serialize for Value {
 ///
 /// Its JSON has the members `name`, `email`, `phone`, `description`, `address` and `metadata`,
 /// null where empty: the shape a customer has in the catalog and at Stripe alike.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Fields(BTreeMap<Field, Value>);
 
 impl Fields {

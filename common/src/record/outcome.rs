@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Field;
 use crate::error::{Error, Result};
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Created,
@@ -19,7 +19,7 @@ pub enum Outcome {
     Failed,
 }
 
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct SyncResult {
     /// The id of the change event.
     pub event: String,

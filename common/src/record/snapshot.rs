@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// Our version as it stands in `metadata[catalog_version]`: the newest of our changes that the
 /// remote object contains, less the fields Stripe refused (`7 -phone`).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Stamp {
     pub version: u64,
     pub refused: Vec<Field>,
@@ -50,7 +50,7 @@ impl FromStr for Stamp {
 }
 
 /// A customer as Stripe showed it once.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Snapshot {
     pub id: String,
     /// `metadata[catalog_id]`, which people copy: a hint, not a link.
@@ -84,7 +84,7 @@ impl Snapshot {
 }
 
 /// What `previous_attributes` says: which mapped fields changed, and the stamp before.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Previous {
     pub fields: Vec<Field>,
     /// Whether the stamp is among what changed, and the version it had (0: none).
@@ -120,7 +120,7 @@ impl Previous {
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum EventKind {
     Created,
     Updated,
@@ -128,7 +128,7 @@ pub enum EventKind {
 }
 
 /// A Stripe event about a customer, or one to be passed over.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum StripeEvent {
     Customer {
         id: String,

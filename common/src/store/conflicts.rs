@@ -40,6 +40,7 @@ pub struct ConflictQuery {
     pub limit: usize,
 }
 
+/// Notes it, unless another sign of the same edit was noted.
 pub(super) fn add(
     conn: &Connection,
     customer: &str,
@@ -52,7 +53,10 @@ pub(super) fn add(
                SELECT c.seq, ?2, ?3, ?4, ?5, h.at, ?6, ?7, ?8
                FROM customers c
                LEFT JOIN history h ON h.customer = c.seq AND h.version = ?5
-               WHERE c.id = ?1";
+               WHERE c.id = ?1 AND NOT EXISTS (
+                   SELECT 1 FROM conflicts
+                   WHERE customer = c.seq AND system = ?2 AND field = ?3 AND ours_version = ?5
+                       AND theirs IS ?6)";
     let row = params![
         customer,
         system,

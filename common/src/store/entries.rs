@@ -12,6 +12,7 @@ use super::error::Doing;
 use super::fold::fold;
 use crate::error::{Error, Result};
 use crate::record::{Address, Customer, Field, Fields, Millis, Value};
+use crate::sync::state::LEAP;
 use crate::sync::{Entry, Refusal, SyncState, repeat};
 
 /// How a customer stands with one system, in one word for people.
@@ -259,6 +260,11 @@ fn save_sync(
     ];
     conn.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).doing(SAVE)?;
     Ok(())
+}
+
+pub(super) fn leap(conn: &Connection) -> Result<usize> {
+    let sql = "UPDATE customers SET version = version + ?1";
+    conn.execute(sql, [LEAP as i64]).doing("raise the versions of a restored catalog")
 }
 
 pub(super) fn due(conn: &Connection, system: &str, now: Millis, max: usize) -> Result<Vec<String>> {

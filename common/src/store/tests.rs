@@ -8,7 +8,7 @@ use super::*;
 use crate::error::{Error, Kind};
 use crate::record::{API, Change, Field, Fields, STRIPE, Value};
 use crate::sync::announce::{self, Envelope};
-use crate::sync::{Conflict, Refusal, SyncState, repeat, write};
+use crate::sync::{Conflict, Deletes, Refusal, SyncState, repeat, write};
 
 pub(super) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -345,7 +345,7 @@ fn the_counts_follow_every_change() {
         acknowledged(&mut a);
         tx.save(&a)?;
         let mut b = tx.entry("b")?.expect("is there");
-        write::delete(&mut b, 9);
+        write::delete(&mut b, Deletes::Mirror, 9);
         b.systems.get_mut(STRIPE).expect("stripe").doubt = Some(9);
         tx.save(&b)?;
         tx.outbox_delivered(&[1, 2, 2, 77])

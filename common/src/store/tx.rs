@@ -41,6 +41,12 @@ impl<'c> Tx<'c> {
         entries::save(self.conn, entry)
     }
 
+    /// The catalog was restored from a backup: versions go on far above all that it may have made
+    /// since. Says how many customers there are.
+    pub fn leap(&self) -> Result<usize> {
+        entries::leap(self.conn)
+    }
+
     /// Puts a change into the outbox, and into the history unless it was announced before. The
     /// customer is saved first.
     pub fn announce(&self, change: &Change) -> Result<()> {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use super::rules::Rule;
 use super::state::{Entry, SyncState};
 use crate::clock;
+use crate::in_force::holds;
 use crate::record::change::ChangeData;
-use crate::record::{Change, Field, Millis, SystemPart};
+use crate::record::{Change, Customer, Field, Millis, SystemPart};
 
 /// What only the edge knows.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub fn again(entry: &mut Entry, envelope: Envelope) -> Change {
 /// must not take it for new.
 pub fn maybe_before(change: &mut Change) {
     for part in change.data.systems.values_mut() {
-        part.again = true;
+        part.again |= holds(Rule::MaybeBefore);
     }
 }
 
@@ -71,7 +73,7 @@ fn build(
     let systems: BTreeMap<_, _> = entry
         .systems
         .iter()
-        .map(|(system, sync)| (system.clone(), part(sync, customer.deleted, again)))
+        .map(|(system, sync)| (system.clone(), part(sync, customer, again)))
         .collect();
     Change {
         specversion: "1.0".into(),
@@ -92,13 +94,23 @@ fn build(
     }
 }
 
-fn part(sync: &SyncState, deleted: bool, again: bool) -> SystemPart {
+fn part(sync: &SyncState, customer: &Customer, again: bool) -> SystemPart {
     let unlinked = sync.external_id.is_none();
+    let deleted = customer.deleted;
+    let mut pending = if deleted { BTreeMap::new() } else { sync.pending() };
+    if !holds(Rule::Cumulative) && !again {
+        pending.retain(|_, version| *version == customer.version);
+    }
+    let first = if holds(Rule::FirstFrozen) {
+        sync.first.clone()
+    } else {
+        sync.first.as_ref().map(|_| customer.fields.clone())
+    };
     SystemPart {
         id: sync.external_id.clone(),
-        pending: if deleted { BTreeMap::new() } else { sync.pending() },
+        pending,
         acked: sync.acked,
-        first: sync.first.clone().filter(|_| unlinked && !deleted),
+        first: first.filter(|_| unlinked && !deleted),
         first_at: sync.first_at.filter(|_| unlinked).map(clock::rfc3339),
         again,
         delete: sync.pending_delete().filter(|_| deleted),

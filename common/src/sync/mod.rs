@@ -8,14 +8,20 @@
 
 pub mod announce;
 pub mod inbound;
+pub mod late;
 pub mod outbound;
+pub mod policy;
 pub mod repeat;
 pub mod results;
+pub mod rules;
+pub mod settle;
 pub mod state;
+pub mod whose;
 pub mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use inbound::{Doubt, Seen, Took};
+pub use policy::{Deletes, Owner, Owners, Policy};
 pub use state::{Conflict, Entry, Refusal, SyncState};

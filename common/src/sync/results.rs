@@ -2,31 +2,48 @@
 //! it leaves `shadow`, `seen` and `remote_at` alone. Taken twice it does what it did once.
 
 use super::inbound::{Took, deleted_there};
+use super::policy::Deletes;
+use super::rules::Rule;
 use super::state::{Entry, Refusal};
-use crate::record::{Millis, Outcome, SyncResult};
+use crate::in_force::holds;
+use crate::record::{API, Millis, Outcome, SyncResult};
 
-pub fn on_result(entry: &mut Entry, result: &SyncResult, now: Millis) -> Took {
-    let Some(sync) = entry.systems.get_mut(&result.system) else {
+pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: Millis) -> Took {
+    if !entry.systems.contains_key(&result.system) {
         return Took { note: Some("a result of an unknown system"), ..Took::default() };
-    };
+    }
     let mut took = Took { touched: true, ..Took::default() };
+    let is_above = result.version > entry.customer.version && !entry.customer.deleted;
+    if is_above && holds(Rule::RestoredByResult) {
+        // Announced by a catalog that has been replaced by an older backup since.
+        let owes = entry.leap_beyond(result.version, &result.system, now);
+        took.announce = owes.then(|| (API.to_owned(), Vec::new()));
+    }
+    let Some(sync) = entry.systems.get_mut(&result.system) else { return took };
     if let Some(id) = &result.external_id {
-        let linked = sync.external_id.get_or_insert_with(|| id.clone());
-        if linked != id {
+        if holds(Rule::LinkByResult) {
+            sync.external_id.get_or_insert_with(|| id.clone());
+        }
+        if sync.external_id.as_ref().is_some_and(|linked| linked != id) {
             took.note = Some("a result about another customer there");
         }
     }
     match result.outcome {
         Outcome::Failed => {
-            sync.error = Some(result.error.clone().unwrap_or_else(|| "refused".into()));
+            if !sync.gone {
+                sync.error = Some(result.error.clone().unwrap_or_else(|| "refused".into()));
+            }
             return took;
         }
         Outcome::Deleted => {
             let known = sync.external_id.is_some() && sync.external_id == result.external_id;
             if !entry.customer.deleted {
-                return if known { deleted_there(entry, &result.system, now) } else { took };
+                if known {
+                    return deleted_there(entry, &result.system, deletes, now);
+                }
+                return took;
             }
-            if !known && sync.external_id.is_some() {
+            if !known && sync.external_id.is_some() && holds(Rule::FoundNothingStaysOwed) {
                 // Nothing was found to delete, and then it turned up: the deletion is still owed.
                 return took;
             }
@@ -37,11 +54,13 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, now: Millis) -> Took {
         }
         Outcome::Created | Outcome::Updated | Outcome::Skipped => {}
     }
-    sync.acked = sync.acked.max(result.version);
-    sync.error = None;
+    if holds(Rule::AckedByResult) {
+        sync.acked = sync.acked.max(result.version);
+    }
+    sync.forget_error();
     for (field, why) in &result.refused {
         let own = sync.own(field);
-        if own > 0 && own <= result.version {
+        if own > 0 && (own <= result.version || !holds(Rule::RefusedIfNotNewer)) {
             let refusal = Refusal { version: own, why: why.clone() };
             sync.refused.insert(field.clone(), refusal);
         }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::rules::Rule;
+use crate::in_force::holds;
 use crate::record::{Customer, Field, Fields, Millis, Pending, Seconds, Snapshot, Stamp, Value};
 
 /// A customer (perhaps a tombstone) and its state per system.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Entry {
     pub customer: Customer,
     pub systems: BTreeMap<String, SyncState>,
 }
 
 /// How one customer stands with one system.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct SyncState {
     /// The link: never changed once set, kept after deletion.
     pub external_id: Option<String>,
@@ -21,7 +23,7 @@ pub struct SyncState {
     /// The create's body, frozen until the link is known, and when it was first announced.
     pub first: Option<Fields>,
     pub first_at: Option<Millis>,
-    /// Their fields as last seen; starts as `first`.
+    /// Their fields as last seen.
     pub shadow: Fields,
     /// The highest stamp seen.
     pub seen: u64,
@@ -48,7 +50,7 @@ pub struct SyncState {
     pub refused: BTreeMap<Field, Refusal>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Refusal {
     /// The version that was refused.
     pub version: u64,
@@ -57,22 +59,29 @@ pub struct Refusal {
 }
 
 /// Two edits of one field made without knowing of each other: both values are kept.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Conflict {
     pub field: Field,
     /// Our value, which stays, and the version that set it.
     pub ours: Option<Value>,
     pub ours_version: u64,
-    /// Their value, which ours will land on top of, and when it was made by their clock.
+    /// Their value, which ours landed on top of or will, and when it was made by their clock.
     pub theirs: Option<Value>,
     pub theirs_at: Seconds,
 }
 
+/// What is written of a customer that was deleted there and is kept here.
+pub const KEPT: &str = "deleted at Stripe and kept here; no edit reaches it any more";
+
+/// Versions are counted on from this far above the highest known one where the catalog was restored
+/// from an older backup: what it had announced since then, and no longer knows, is below.
+pub const LEAP: u64 = 1_000_000;
+
 /// The stamp of this customer's remote object; `None` when it was taken off, or when somebody
 /// copied another customer's metadata over it: then the version is about that one.
-pub(super) fn stamp_for<'a>(snapshot: &'a Snapshot, customer: &str) -> Option<&'a Stamp> {
+pub fn stamp_for<'a>(snapshot: &'a Snapshot, customer: &str) -> Option<&'a Stamp> {
     let other = snapshot.catalog_id.as_deref().is_some_and(|id| id != customer);
-    snapshot.stamp.as_ref().filter(|_| !other)
+    snapshot.stamp.as_ref().filter(|_| !other || !holds(Rule::CopiedStamp))
 }
 
 impl SyncState {
@@ -93,6 +102,13 @@ impl SyncState {
             .collect()
     }
 
+    /// Why a change failed is of no interest once something changed; that it is gone there stays so.
+    pub fn forget_error(&mut self) {
+        if !self.gone {
+            self.error = None;
+        }
+    }
+
     /// The deletion they have yet to follow.
     pub fn pending_delete(&self) -> Option<u64> {
         self.deleted_version.filter(|version| *version > self.acked && !self.gone)
@@ -109,6 +125,23 @@ impl Entry {
         !sync.gone && (!sync.pending().is_empty() || sync.external_id.is_none())
     }
 
+    /// Somebody at the other end knows a version above ours: the catalog was restored from a backup.
+    /// Versions go on where no number means two changes, and what is still owed is sent under a
+    /// new one, whatever the other end has. True if something is owed.
+    pub(super) fn leap_beyond(&mut self, version: u64, system: &str, now: Millis) -> bool {
+        self.customer.version = version + LEAP;
+        let Some(sync) = self.systems.get(system) else { return false };
+        let owed: Vec<Field> = sync.pending().into_keys().collect();
+        if owed.is_empty() || !holds(Rule::RestoredKeepsOwed) {
+            return false;
+        }
+        let version = self.next_version(now);
+        if let Some(sync) = self.systems.get_mut(system) {
+            sync.own.extend(owed.into_iter().map(|field| (field, version)));
+        }
+        true
+    }
+
     /// The next version, given to a change made now.
     pub(super) fn next_version(&mut self, now: Millis) -> u64 {
         self.customer.version += 1;
@@ -122,7 +155,7 @@ impl Entry {
             if system != origin {
                 sync.own.insert(field.clone(), version);
                 sync.refused.remove(field);
-                sync.error = None;
+                sync.forget_error();
             }
         }
     }

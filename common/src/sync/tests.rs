@@ -1,9 +1,10 @@
 //! What simulated histories found, each as the few steps it takes.
 
 use super::announce::{self, Envelope};
-use super::inbound::{self, Doubt, LateWrite, Seen, Took};
+use super::inbound::{self, Doubt, Seen, Took};
+use super::late::LateWrite;
 use super::outbound::{self, Answer, Found, Job, KEY_PERIOD_MS, KEY_TRUST_MS, Memory, Step};
-use super::{Entry, SyncState, results, write};
+use super::{Deletes, Entry, Policy, SyncState, results, write};
 use crate::record::{
     API, Change, Field, Fields, Outcome, Previous, STRIPE, Snapshot, SyncResult, Value,
 };
@@ -44,11 +45,12 @@ fn snapshot(pairs: &[(Field, &str)], stamp: &str) -> Snapshot {
 
 fn event(entry: &mut Entry, snapshot: &Snapshot, created: i64, previous: &Previous) -> Took {
     let seen = Seen::Event { created, previous };
-    inbound::on_snapshot(entry, STRIPE, snapshot, &seen, NOW)
+    inbound::on_snapshot(entry, STRIPE, snapshot, &seen, &Policy::default(), NOW)
 }
 
 fn read(entry: &mut Entry, snapshot: &Snapshot, date: i64, doubt: &Doubt) -> Took {
-    inbound::on_snapshot(entry, STRIPE, snapshot, &Seen::Read { date, doubt }, NOW)
+    let seen = Seen::Read { date, doubt };
+    inbound::on_snapshot(entry, STRIPE, snapshot, &seen, &Policy::default(), NOW)
 }
 
 fn job(entry: &mut Entry) -> Job {
@@ -154,7 +156,7 @@ fn a_refused_field_takes_no_edit_from_before_it_was_tried() {
     edit(&mut entry, &[(Field::Name, "Ada"), (Field::Phone, "bad")]);
     let mut refused = result(2, Outcome::Updated, Some("cus_1"));
     refused.refused.insert(Field::Phone, "Invalid phone".into());
-    results::on_result(&mut entry, &refused, NOW);
+    results::on_result(&mut entry, &refused, Deletes::Mirror, NOW);
     let theirs = [(Field::Name, "Ada"), (Field::Phone, "1")];
     let previous = Previous { fields: vec![Field::Phone], stamp: None };
     let took = event(&mut entry, &snapshot(&theirs, "1"), T, &previous);
@@ -166,7 +168,7 @@ fn a_refused_field_takes_no_edit_from_before_it_was_tried() {
 #[test]
 fn an_event_older_than_a_listing_is_not_taken_for_newer() {
     let listed = Snapshot { catalog_id: None, ..snapshot(&[(Field::Name, "new")], "") };
-    let mut entry = inbound::born(STRIPE, &[STRIPE], &listed, &Seen::Listing, NOW);
+    let mut entry = inbound::born(STRIPE, &[STRIPE], "cus_1".into(), &listed, &Seen::Listing, NOW);
     let old = Snapshot { fields: fields(&[(Field::Name, "old")]), ..listed };
     let took = event(&mut entry, &old, T, &Previous::default());
     assert!(took.doubt.is_some() && took.announce.is_none());
@@ -175,11 +177,16 @@ fn an_event_older_than_a_listing_is_not_taken_for_newer() {
 #[test]
 fn a_deletion_that_found_nothing_stays_owed_when_the_customer_turns_up() {
     let mut entry = ada();
-    write::delete(&mut entry, NOW);
+    write::delete(&mut entry, Deletes::Mirror, NOW);
     event(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T, &Previous::default());
-    results::on_result(&mut entry, &result(2, Outcome::Deleted, None), NOW);
+    results::on_result(&mut entry, &result(2, Outcome::Deleted, None), Deletes::Mirror, NOW);
     assert!(entry.wants(STRIPE));
-    results::on_result(&mut entry, &result(2, Outcome::Deleted, Some("cus_1")), NOW);
+    results::on_result(
+        &mut entry,
+        &result(2, Outcome::Deleted, Some("cus_1")),
+        Deletes::Mirror,
+        NOW,
+    );
     assert!(!entry.wants(STRIPE));
 }
 
@@ -227,7 +234,12 @@ fn what_a_relay_may_have_produced_before_is_checked_against_stripe() {
 #[test]
 fn a_stamp_copied_from_another_customer_is_not_taken_for_ours() {
     let mut entry = ada();
-    results::on_result(&mut entry, &result(1, Outcome::Created, Some("cus_1")), NOW);
+    results::on_result(
+        &mut entry,
+        &result(1, Outcome::Created, Some("cus_1")),
+        Deletes::Mirror,
+        NOW,
+    );
     edit(&mut entry, &[(Field::Name, "Bea")]);
     let pairs = [(Field::Name, "Ada")];
     let copied = Snapshot { catalog_id: Some("d".into()), ..snapshot(&pairs, "9") };
@@ -248,7 +260,12 @@ fn a_stamp_copied_from_another_customer_is_not_taken_for_ours() {
 #[test]
 fn an_edit_at_stripe_is_taken_although_the_stamp_was_taken_off_with_it() {
     let mut entry = ada();
-    results::on_result(&mut entry, &result(1, Outcome::Created, Some("cus_1")), NOW);
+    results::on_result(
+        &mut entry,
+        &result(1, Outcome::Created, Some("cus_1")),
+        Deletes::Mirror,
+        NOW,
+    );
     let bare = snapshot(&[(Field::Name, "Bea")], "");
     let previous = Previous { fields: vec![Field::Name], stamp: Some(1) };
     let doubt = event(&mut entry, &bare, T, &previous).doubt.expect("in doubt");
@@ -263,7 +280,7 @@ fn our_first_write_arriving_late_is_no_late_write() {
     let listed = Snapshot { catalog_id: None, ..snapshot(&pairs, "") };
     let none = Previous::default();
     let seen = Seen::Event { created: T, previous: &none };
-    let mut entry = inbound::born(STRIPE, &[STRIPE], &listed, &seen, NOW);
+    let mut entry = inbound::born(STRIPE, &[STRIPE], "cus_1".into(), &listed, &seen, NOW);
     event(&mut entry, &Snapshot { catalog_id: None, ..snapshot(&pairs, "3") }, T + 9, &none);
     let first = Previous { fields: vec![Field::Name], stamp: Some(0) };
     let took =
@@ -304,4 +321,21 @@ fn a_doubt_that_nobody_may_ask_about_sends_the_stamp_once_and_the_fields_of_a_la
     let doubt = event(&mut entry, &late, T, &previous).doubt.expect("the stamp went back");
     inbound::unasked(&mut entry, STRIPE, &late, &doubt, NOW);
     assert_eq!(sync(&mut entry).pending(), [(Field::Name, 5), (Field::Stamp, 5)].into());
+}
+
+#[test]
+fn the_stamp_of_a_copy_that_was_taken_off_says_nothing_of_what_has_landed() {
+    let mut entry = ada();
+    results::on_result(
+        &mut entry,
+        &result(1, Outcome::Created, Some("cus_1")),
+        Deletes::Mirror,
+        NOW,
+    );
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    let bare = Snapshot { catalog_id: Some("d".into()), ..snapshot(&[(Field::Name, "Ada")], "") };
+    let previous = Previous { fields: Vec::new(), stamp: Some(9) };
+    let doubt = event(&mut entry, &bare, T, &previous).doubt.expect("in doubt");
+    read(&mut entry, &bare, T, &doubt);
+    assert!(sync(&mut entry).pending().contains_key(&Field::Name), "our edit is still owed");
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::policy::Deletes;
+use super::rules::Rule;
 use super::state::{Entry, SyncState};
+use crate::in_force::holds;
 use crate::record::{API, Customer, Field, Fields, Millis};
 
 /// A new customer, to be created at each of the systems.
@@ -11,7 +14,6 @@ pub fn create(id: String, fields: Fields, systems: &[&str], now: Millis) -> Entr
     let sync = SyncState {
         first: Some(fields.clone()),
         first_at: Some(now),
-        shadow: fields.clone(),
         own,
         announced_at: now,
         ..SyncState::default()
@@ -31,7 +33,11 @@ pub fn create(id: String, fields: Fields, systems: &[&str], now: Millis) -> Entr
 
 /// Gives a live customer these fields. Returns those that changed; none, and nothing happened.
 pub fn edit(entry: &mut Entry, fields: &Fields, now: Millis) -> Vec<Field> {
-    let changed = entry.customer.fields.differing(fields);
+    let changed = if holds(Rule::OnlyWhatChanged) {
+        entry.customer.fields.differing(fields)
+    } else {
+        entry.customer.fields.iter().chain(fields.iter()).map(|(field, _)| field.clone()).collect()
+    };
     if !changed.is_empty() {
         let version = entry.next_version(now);
         for field in &changed {
@@ -42,23 +48,26 @@ pub fn edit(entry: &mut Entry, fields: &Fields, now: Millis) -> Vec<Field> {
     changed
 }
 
-/// Turns a customer into a tombstone. False if it was one already.
-pub fn delete(entry: &mut Entry, now: Millis) -> bool {
+/// Turns a customer into a tombstone, to be deleted at the systems too or kept there. False if it
+/// was one already.
+pub fn delete(entry: &mut Entry, deletes: Deletes, now: Millis) -> bool {
     if entry.customer.deleted {
         return false;
     }
-    bury(entry, API, now);
+    bury(entry, API, deletes, now);
     true
 }
 
-/// Deleted by `origin`: everybody else has to follow.
-pub(super) fn bury(entry: &mut Entry, origin: &str, now: Millis) {
+/// Deleted by `origin`: everybody else has to follow, unless they keep it. A tombstone that they
+/// owe no deletion for and that is not gone there is one that was kept.
+pub(super) fn bury(entry: &mut Entry, origin: &str, deletes: Deletes, now: Millis) {
     let version = entry.next_version(now);
     entry.customer.deleted = true;
+    let mirrored = deletes == Deletes::Mirror || !holds(Rule::KeepAtStripe);
     for (system, sync) in &mut entry.systems {
-        if system != origin && !sync.gone {
+        sync.error = None;
+        if system != origin && !sync.gone && mirrored {
             sync.deleted_version = Some(version);
-            sync.error = None;
         }
     }
 }

@@ -1,11 +1,29 @@
 //! Runs simulated histories of the sync rules from seeds, and prints the shortest that fails.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use tests::sim::explore::{Scope, explore};
 use tests::sim::mix::{self, Mix};
+use tests::sim::mutations::{Found, find};
 use tests::sim::run;
+use tests::sync::rules::Rule;
+
+/// A broken rule has to be found within so many histories.
+const MUTATION_HISTORIES_MAX: u64 = 200_000;
+
+/// The small scope, and what each part of it may take: 16 bytes a state, and the worlds not gone
+/// into yet.
+const SCOPE: Scope = Scope {
+    edits: 3,
+    faults: 2,
+    ticks: 1,
+    states_max: 10_000_000,
+    within: Duration::from_secs(4 * 60),
+};
 
 struct Args {
     histories: u64,
@@ -14,6 +32,12 @@ struct Args {
     mixes: Vec<&'static str>,
     threads: u64,
     limit: Option<usize>,
+    /// Every history of the small scope.
+    exhaustive: bool,
+    edits: u32,
+    faults: u32,
+    /// Break each rule in turn.
+    mutations: bool,
     /// Only failures whose reason holds this text.
     why: String,
 }
@@ -22,7 +46,8 @@ fn usage(why: &str) -> ! {
     eprintln!("sim: error: {why}");
     eprintln!(
         "sim: hint: sim [--histories N] [--first SEED] [--mix NAME|all] [--threads N], \
-         or sim --seed SEED --mix NAME to print one history; mixes: {}",
+         or sim --seed SEED --mix NAME [--actions N] to print one history, \
+         or sim --mutations, or sim --exhaustive [--edits N] [--faults N]; mixes: {}",
         mix::NAMES.join(", ")
     );
     std::process::exit(2);
@@ -37,9 +62,22 @@ fn args() -> Args {
         threads: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
         limit: None,
         why: String::new(),
+        mutations: false,
+        exhaustive: false,
+        edits: 3,
+        faults: 2,
     };
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
+        if flag == "--exhaustive" {
+            args.exhaustive = true;
+            continue;
+        }
+        if flag == "--mutations" {
+            args.mutations = true;
+            args.histories = MUTATION_HISTORIES_MAX;
+            continue;
+        }
         let Some(value) = words.next() else { usage(&format!("{flag} needs a value")) };
         let number = || {
             value
@@ -50,6 +88,8 @@ fn args() -> Args {
         match flag.as_str() {
             "--histories" => args.histories = number(),
             "--seed" => args.seed = Some(number()),
+            "--edits" => args.edits = number() as u32,
+            "--faults" => args.faults = number() as u32,
             "--first" => args.first = number(),
             "--threads" => args.threads = number().max(1),
             "--actions" => args.limit = Some(number() as usize),
@@ -80,6 +120,18 @@ fn main() {
         }
         return;
     }
+    if args.exhaustive {
+        if !exhaustive(&args) {
+            std::process::exit(1);
+        }
+        return;
+    }
+    if args.mutations {
+        if !mutations(&args) {
+            std::process::exit(1);
+        }
+        return;
+    }
     let mut failed = false;
     for name in &args.mixes {
         failed |= run_mix(name, &args);
@@ -87,6 +139,69 @@ fn main() {
     if failed {
         std::process::exit(1);
     }
+}
+
+/// Goes through every history of the small scope, and of the scopes below it first.
+fn exhaustive(args: &Args) -> bool {
+    for edits in 1..=args.edits {
+        for faults in 0..=args.faults {
+            let started = Instant::now();
+            let explored = explore(Scope { edits, faults, ..SCOPE });
+            println!(
+                "{edits} edits, {faults} faults: {} states, {} steps, {} ends, {:.1} s{}",
+                explored.states,
+                explored.steps,
+                explored.ends,
+                started.elapsed().as_secs_f64(),
+                if explored.complete { "" } else { ", not all of it" }
+            );
+            if let Some(why) = explored.failed {
+                println!("FAILED: {why}");
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Breaks each rule, says after how many histories that shows, and whether it always does.
+fn mutations(args: &Args) -> bool {
+    let next = AtomicUsize::new(0);
+    let found: Mutex<BTreeMap<usize, Option<Found>>> = Mutex::default();
+    let work = || {
+        while let Some(rule) = Rule::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !format!("{rule:?}").contains(&args.why) {
+                continue;
+            }
+            let result = find(*rule, args.histories);
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.insert(*rule as usize, result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads {
+            // A program that sends without end does so deeply.
+            let thread = std::thread::Builder::new().stack_size(64 << 20);
+            if let Err(error) = thread.spawn_scoped(scope, work) {
+                usage(&error.to_string());
+            }
+        }
+    });
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (rule, found) in &found {
+        let rule = Rule::ALL[*rule];
+        match found {
+            Some(found) => println!(
+                "{:<22} {:>7} {:<14} {}",
+                format!("{rule:?}"),
+                found.histories,
+                found.mix,
+                found.why
+            ),
+            None => println!("{:<22}  MISSED within {}", format!("{rule:?}"), args.histories),
+        }
+    }
+    found.values().all(Option::is_some)
 }
 
 fn show(seed: u64, name: &str, limit: Option<usize>) {
@@ -100,7 +215,7 @@ fn run_mix(name: &'static str, args: &Args) -> bool {
     let started = Instant::now();
     let next = AtomicU64::new(args.first);
     let end = args.first + args.histories;
-    let excused = AtomicU64::new(0);
+    let (excused, conflicts, needless) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         let mix: Rc<Mix> = Rc::new(mix::named(name).unwrap_or_else(|| usage("unknown mix")));
         let mut failures = Vec::new();
@@ -112,6 +227,8 @@ fn run_mix(name: &'static str, args: &Args) -> bool {
             for seed in from..(from + 256).min(end) {
                 let ended = run(seed, &mix, None, false);
                 excused.fetch_add(u64::from(ended.excused > 0), Ordering::Relaxed);
+                conflicts.fetch_add(ended.conflicts as u64, Ordering::Relaxed);
+                needless.fetch_add(ended.needless as u64, Ordering::Relaxed);
                 if let Some(why) = ended.failed.filter(|why| why.contains(&args.why)) {
                     failures.push(Failure { seed, actions: ended.actions, why });
                 }
@@ -131,11 +248,13 @@ fn run_mix(name: &'static str, args: &Args) -> bool {
     let took = started.elapsed().as_secs_f64();
     let rate = args.histories as f64 / took / args.threads as f64;
     println!(
-        "{name}: {} histories, {} failed, {} with excused customers, {took:.1} s, \
-         {rate:.0} histories/s per core",
+        "{name}: {} histories, {} failed, {} with excused customers, {} conflicts ({} needless), \
+         {took:.1} s, {rate:.0} histories/s per core",
         args.histories,
         failures.len(),
-        excused.load(Ordering::Relaxed)
+        excused.load(Ordering::Relaxed),
+        conflicts.load(Ordering::Relaxed),
+        needless.load(Ordering::Relaxed)
     );
     shortest(name, &failures);
     !failures.is_empty()

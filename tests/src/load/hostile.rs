@@ -159,7 +159,7 @@ async fn connect(address: SocketAddr, number: usize) -> std::io::Result<TcpStrea
 }
 
 async fn annoy(mut stream: TcpStream, kind: Kind, number: usize) -> std::io::Result<()> {
-    let head = "POST /customers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let head = "POST /customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let (begin, more, pause) = match kind {
         Kind::Idle => (String::new(), String::new(), Duration::ZERO),
         Kind::Slow => {
@@ -172,7 +172,7 @@ async fn annoy(mut stream: TcpStream, kind: Kind, number: usize) -> std::io::Res
             (format!("{head}Transfer-Encoding: chunked\r\n\r\n"), "1\r\nx\r\n".repeat(100), PAUSE)
         }
         Kind::Deaf => {
-            let page = "GET /customers HTTP/1.1\r\nHost: x\r\n\r\n";
+            let page = "GET /customers HTTP/1.1\r\nHost: localhost\r\n\r\n";
             let stream = page.replace("Host", "Accept: application/x-ndjson\r\nHost");
             let asks = if number.is_multiple_of(2) { page } else { &stream };
             (asks.repeat(20), String::new(), Duration::ZERO)

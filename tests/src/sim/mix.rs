@@ -28,6 +28,8 @@ pub enum Act {
     Webhook,
     Hook,
     HookCrash,
+    /// Another instance of hook-to-catalog gets what this one has in hand.
+    HookRebalance,
     Result,
     Repeat,
     Tail,
@@ -35,6 +37,9 @@ pub enum Act {
     Minutes,
     DayGap,
     BrokerLoss,
+    BackUp,
+    /// The catalog is restored from the backup.
+    Restore,
 }
 
 /// How often each thing happens, and how likely each fault is, in a thousand.
@@ -60,22 +65,50 @@ pub struct Mix {
     pub pipe: u32,
     /// An edit chooses the phone number that Stripe refuses.
     pub refused: u32,
+    /// An edit chooses a value that Stripe keeps in another form.
+    pub normalised: u32,
+    /// An edit chooses a name for which Stripe refuses the whole request.
+    pub fatal: u32,
+    /// A field belongs to one side.
+    pub owned: u32,
+    /// Deletions in one direction are not followed.
+    pub kept: u32,
+    /// Nobody tells a catalog that it was restored.
+    pub restored_unsaid: u32,
+    /// How many values, fields, and fields in one edit there are.
+    pub values: usize,
+    pub fields: usize,
+    pub fields_at_once: usize,
     /// Several relays may produce old records again: order there is no longer given.
     pub stale_relays: bool,
     /// Nothing unusual happens: writes and reads are counted.
     pub counted: bool,
 }
 
-pub const NAMES: [&str; 7] =
-    ["calm", "edits", "faults", "hostile", "deletes", "born-at-stripe", "broker-loss"];
+pub const NAMES: [&str; 14] = [
+    "calm",
+    "edits",
+    "faults",
+    "deletes",
+    "born-at-stripe",
+    "broker-loss",
+    "owned",
+    "kept",
+    "restored",
+    "relays",
+    "days",
+    "refusals",
+    "stamps",
+    "hostile",
+];
 
 /// The mix of this name.
 pub fn named(name: &str) -> Option<Mix> {
     use Act::{
-        ApiCreate, ApiDelete, ApiEdit, BrokerLoss, DayGap, GiveUp, Hook, HookCrash, Land, Listing,
-        Minutes, Mover, MoverCrash, PersonCopy, PersonCreate, PersonDelete, PersonEdit,
-        PersonUnstamp, Rebalance, Relay, RelayCrash, Repeat, Result, SideEffect, StaleRelay, Tail,
-        Wake, Webhook,
+        ApiCreate, ApiDelete, ApiEdit, BackUp, BrokerLoss, DayGap, GiveUp, Hook, HookCrash,
+        HookRebalance, Land, Listing, Minutes, Mover, MoverCrash, PersonCopy, PersonCreate,
+        PersonDelete, PersonEdit, PersonUnstamp, Rebalance, Relay, RelayCrash, Repeat, Restore,
+        Result, SideEffect, StaleRelay, Tail, Wake, Webhook,
     };
     let base = vec![
         (10, ApiCreate),
@@ -104,6 +137,14 @@ pub fn named(name: &str) -> Option<Mix> {
         two: 0,
         pipe: 0,
         refused: 0,
+        normalised: 0,
+        fatal: 0,
+        owned: 0,
+        kept: 0,
+        restored_unsaid: 0,
+        values: 4,
+        fields: super::FIELDS,
+        fields_at_once: 2,
         stale_relays: false,
         counted: true,
     };
@@ -114,7 +155,8 @@ pub fn named(name: &str) -> Option<Mix> {
         (8, Rebalance),
         (8, Wake),
         (6, RelayCrash),
-        (8, HookCrash),
+        (6, HookCrash),
+        (3, HookRebalance),
         (3, Tail),
         (3, DayGap),
     ];
@@ -123,8 +165,9 @@ pub fn named(name: &str) -> Option<Mix> {
     };
     let edits = Mix {
         name: "edits",
-        weights: with(&[&people]),
+        weights: with(&[&people, &[(4, Listing)]]),
         refused: 60,
+        normalised: 40,
         webhook_dropped: 20,
         counted: false,
         ..quiet.clone()
@@ -166,6 +209,86 @@ pub fn named(name: &str) -> Option<Mix> {
             ]),
             ..faulty
         },
+        "owned" => Mix {
+            name: "owned",
+            weights: with(&[&people, &people[..1], &faults, &born]),
+            owned: 600,
+            normalised: 100,
+            ..faulty
+        },
+        "kept" => Mix {
+            name: "kept",
+            weights: with(&[&people, &faults, &deleting, &deleting, &born]),
+            kept: 700,
+            ..faulty
+        },
+        "restored" => Mix {
+            name: "restored",
+            weights: with(&[
+                &people,
+                &faults,
+                &born,
+                &[(6, BackUp), (12, Restore)],
+                &[(3, ApiDelete)],
+            ]),
+            restored_unsaid: 500,
+            ..faulty
+        },
+        // Records come twice and to another instance, but Stripe is well.
+        "relays" => Mix {
+            name: "relays",
+            customers_max: 2,
+            actions: (20, 50),
+            weights: with(&[
+                &people[..1],
+                &[(40, RelayCrash), (40, Rebalance), (15, MoverCrash), (30, ApiEdit), (40, Relay)],
+            ]),
+            two: 1000,
+            crash: 60,
+            ..edits
+        },
+        // Creates whose answers stay away for days.
+        "days" => Mix {
+            name: "days",
+            customers_max: 2,
+            actions: (10, 40),
+            weights: with(&[
+                &faults,
+                &[(40, DayGap), (20, GiveUp), (10, MoverCrash), (20, Minutes), (20, Repeat)],
+                &[(4, ApiDelete)],
+            ]),
+            slow: 600,
+            lost: 200,
+            answer_lost: 200,
+            stored_error: 100,
+            ..faulty
+        },
+        "refusals" => Mix {
+            name: "refusals",
+            customers_max: 1,
+            weights: with(&[&people, &faults, &[(20, PersonEdit), (10, Listing)]]),
+            refused: 500,
+            fatal: 30,
+            ..faulty
+        },
+        // People take the stamp off and copy it, and write on; listings.
+        "stamps" => Mix {
+            name: "stamps",
+            customers_max: 2,
+            weights: with(&[
+                &people,
+                &born[..],
+                &[
+                    (25, PersonUnstamp),
+                    (15, PersonCopy),
+                    (10, Listing),
+                    (6, GiveUp),
+                    (6, Rebalance),
+                ],
+            ]),
+            two: 500,
+            ..edits
+        },
         "hostile" => Mix {
             name: "hostile",
             weights: with(&[
@@ -175,8 +298,11 @@ pub fn named(name: &str) -> Option<Mix> {
                 &deleting,
                 &born,
                 &[(6, PersonCopy), (4, PersonUnstamp), (4, StaleRelay), (3, BrokerLoss)],
-                &[(4, Listing)],
+                &[(4, Listing), (2, BackUp), (3, Restore)],
             ]),
+            owned: 100,
+            kept: 100,
+            restored_unsaid: 200,
             lost: 100,
             answer_lost: 100,
             stored_error: 60,

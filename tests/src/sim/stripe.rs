@@ -1,8 +1,10 @@
 //! A simulated Stripe, as far as customers go: idempotency memory, events, whole-second times.
 
+use crate::in_force::holds;
+use crate::sync::outbound::{Answer, Found, Step};
+use crate::sync::rules::Rule;
 use common::record::snapshot::EventKind;
 use common::record::{Field, Fields, Millis, Previous, Seconds, Snapshot, Stamp, Value};
-use common::sync::outbound::{Answer, Found, Step};
 
 use super::rng::Rng;
 use super::{FIELDS, field};
@@ -10,19 +12,28 @@ use super::{FIELDS, field};
 /// Stripe forgets a key this long after its first use.
 const KEY_KEPT_MS: Millis = 24 * 60 * 60 * 1000;
 
+/// Values that Stripe keeps in another form: as none, or in lower case.
+pub const MADE_EMPTY: &str = "_";
+pub const MADE_LOWER: &str = "B";
+
+/// A name for which Stripe refuses the whole request, naming no field.
+pub const FATAL_NAME: &str = "no";
+
 /// The phone number that Stripe refuses.
 pub const REFUSED_PHONE: &str = "bad";
 
 /// Who set a value that Stripe holds, and when in the order of all changes there.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Author {
     #[default]
     Nobody,
     Ours(u64),
     Person(u32),
+    /// Stripe made it of a value of ours.
+    Made(u32),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Customer {
     pub snapshot: Snapshot,
     pub authors: [Author; FIELDS],
@@ -30,11 +41,13 @@ pub struct Customer {
     pub created_at: Millis,
     /// The catalog customer that our create was for.
     pub made_for: Option<String>,
+    /// A write of ours stamped it.
+    pub stamped: bool,
     /// The change that touched it last, in the order of all changes.
     pub changed: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Event {
     pub kind: EventKind,
     pub created: Seconds,
@@ -43,11 +56,13 @@ pub struct Event {
     pub previous: Previous,
     pub authors: [Author; FIELDS],
     pub object: usize,
+    /// The order of all changes when it was made.
+    pub order: u32,
     /// It came to the topic at least once.
     pub delivered: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Stored {
     Answer(Snapshot),
     Error,
@@ -83,6 +98,8 @@ pub struct Stripe {
     pub skew_ms: Millis,
     pub writes: u32,
     pub reads: u32,
+    /// Every value that a person set: of which customer and field, and when in the order.
+    pub person_set: Vec<(usize, usize, Option<Value>, u32)>,
 }
 
 impl Stripe {
@@ -156,6 +173,16 @@ impl Stripe {
             let why = "Invalid phone".to_owned();
             return (Ok(Answer::Refused { field: Field::Phone, why }), None);
         }
+        let name = match step {
+            Step::Create { fields, .. } => fields.get(&Field::Name),
+            Step::Update { fields, .. } => {
+                fields.iter().find(|(f, _)| *f == Field::Name).and_then(|(_, value)| value.as_ref())
+            }
+            _ => None,
+        };
+        if matches!(name, Some(Value::Text(text)) if text == FATAL_NAME) {
+            return (Ok(Answer::Failed { why: "no".into() }), None);
+        }
         self.keys.retain(|(_, at, ..)| now - at < KEY_KEPT_MS);
         if let Some((_, _, first, stored)) = self.keys.iter().find(|(known, ..)| known == key) {
             let answer = match stored {
@@ -200,10 +227,21 @@ impl Stripe {
             fields.set(field.clone(), None);
         }
         self.writes += 1;
-        let object = self.born(fields, Author::Ours(stamp.version), now, rng, |made| {
+        let order = self.order + 1;
+        let mut authors = [Author::Ours(stamp.version); FIELDS];
+        for (at, author) in authors.iter_mut().enumerate() {
+            let made = kept(fields.get(&field(at)).cloned());
+            if made.as_ref() != fields.get(&field(at)) {
+                *author = Author::Made(order);
+                fields.set(field(at), made);
+            }
+        }
+        let object = self.born(fields, Author::Nobody, now, rng, |made| {
+            made.authors = authors;
             made.snapshot.catalog_id = Some(customer.clone());
             made.snapshot.stamp = Some(stamp.clone());
             made.made_for = Some(customer.clone());
+            made.stamped = true;
         });
         Some(Effect { object, before: None, last: 0 })
     }
@@ -231,6 +269,7 @@ impl Stripe {
             created: self.seconds(now, rng),
             created_at: now,
             made_for: None,
+            stamped: false,
             changed: self.order,
         };
         fill(&mut customer);
@@ -242,12 +281,17 @@ impl Stripe {
     fn update_ours(&mut self, step: &Step, now: Millis, rng: &mut Rng) -> Option<Effect> {
         let Step::Update { customer, id, fields, stamp, .. } = step else { return None };
         let object = Self::index(id)?;
-        self.customers[object].snapshot.catalog_id = Some(customer.clone());
+        if holds(Rule::LinkWithEveryUpdate) {
+            self.customers[object].snapshot.catalog_id = Some(customer.clone());
+        }
         self.writes += 1;
+        self.customers[object].stamped = true;
         let fields: Vec<_> = fields.iter().filter(|(f, _)| *f != Field::Stamp).cloned().collect();
         let before = self.customers[object].snapshot.clone();
         let (authors, last) = (self.customers[object].authors, self.customers[object].changed);
-        self.change(object, &fields, Author::Ours(stamp.version), Some(stamp), now, rng);
+        let author = Author::Ours(stamp.version);
+        let stamp = Some(stamp).filter(|_| holds(Rule::StampWithEveryUpdate));
+        self.change(object, &fields, author, stamp, now, rng);
         Some(Effect { object, before: Some((before, authors)), last })
     }
 
@@ -265,14 +309,16 @@ impl Stripe {
         self.order += 1;
         let customer = &mut self.customers[object];
         let mut previous = Previous::default();
-        for (name, value) in fields {
+        for (name, sent) in fields {
+            let value = &if is_ours(author) { kept(sent.clone()) } else { sent.clone() };
             if customer.snapshot.fields.get(name) != value.as_ref() {
                 previous.fields.push(name.clone());
                 customer.snapshot.fields.set(name.clone(), value.clone());
             }
             for at in 0..FIELDS {
                 if field(at) == *name && (previous.fields.contains(name) || is_ours(author)) {
-                    customer.authors[at] = author;
+                    let as_sent = value == sent;
+                    customer.authors[at] = if as_sent { author } else { Author::Made(self.order) };
                 }
             }
         }
@@ -318,6 +364,7 @@ impl Stripe {
             previous,
             authors: customer.authors,
             object,
+            order: self.order,
             delivered: false,
         });
     }
@@ -329,7 +376,7 @@ impl Stripe {
         let since = since - super::LOOK_SLACK_MS;
         let ours = |made: &&Customer| {
             made.snapshot.catalog_id.as_deref() == Some(customer)
-                && made.made_for.as_deref() == Some(customer)
+                && (made.made_for.as_deref() == Some(customer) || !holds(Rule::LookKnowsOurOwn))
                 && made.snapshot.stamp.is_some()
                 && (made.created + 1) * 1000 >= since
         };
@@ -341,6 +388,19 @@ impl Stripe {
             (None, Some(gone)) => Found::Gone { id: gone.snapshot.id.clone() },
             (None, None) => Found::Absent,
         })
+    }
+}
+
+/// What Stripe makes of a value that we send.
+fn kept(value: Option<Value>) -> Option<Value> {
+    let text = match &value {
+        Some(Value::Text(text)) => text.as_str(),
+        Some(Value::Address(_)) | None => return value,
+    };
+    match text {
+        MADE_EMPTY => None,
+        MADE_LOWER => Some(Value::Text(MADE_LOWER.to_lowercase())),
+        _ => value,
     }
 }
 

@@ -1,30 +1,55 @@
 //! The ground truth: who edited what and in which order, and what must hold.
 
-use common::record::{Field, STRIPE};
-use common::sync::outbound::Step;
-use common::sync::{Entry, Took};
+use crate::sync::outbound::Step;
+use crate::sync::state::stamp_for;
+use crate::sync::{Deletes, Entry, Owner, Took};
+use common::record::{Field, STRIPE, Snapshot, Value};
 
 use super::stripe::{Author, Effect, Stripe};
 use super::{FIELDS, World, field, show_value};
 
 /// One edit of one field that the API accepted.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Edit {
     pub field: usize,
     pub version: u64,
     /// The order at Stripe when it reached Stripe first.
     pub landed: Option<u32>,
+    /// The newest person's edit of this field that the catalog had then.
+    pub knew: u32,
+    /// Made by a catalog that was replaced by an older backup since.
+    pub lost: bool,
+}
+
+/// A value that a person set, and a write of ours replaced although nobody knew of it.
+#[derive(Clone, Debug, Hash)]
+pub struct Overwritten {
+    pub field: usize,
+    pub value: Option<Value>,
+    pub order: u32,
 }
 
 /// What is known of one catalog customer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Truth {
     pub edits: Vec<Edit>,
     /// Per field, the newest person's edit that the catalog took.
     pub taken: [u32; FIELDS],
+    /// The newest that it had, taken or because both sides set the same.
+    pub known: [u32; FIELDS],
     /// What nobody can promise happened to it: order at Stripe may have broken for a moment.
     pub excused: bool,
     pub deleted: bool,
+    /// Version, `taken` and `deleted` when the catalog was backed up.
+    pub backed_up: (u64, [u32; FIELDS], bool),
+    /// The catalog was restored: history repeats for a while, and a deletion may have been lost.
+    pub restored: bool,
+    /// Nobody told it, and up to this version it may say again what it said before.
+    pub unsaid: u64,
+    pub overwritten: Vec<Overwritten>,
+    /// What Stripe made of a value of ours was first seen later, and taken for a person's.
+    pub made: [bool; FIELDS],
+    pub conflicts: Vec<(Field, Option<Value>)>,
     /// A person took the stamp off: a look-up cannot tell it from a copy.
     pub unstamped: bool,
     /// And it was created a second time therefore, or a late write came on top.
@@ -60,13 +85,17 @@ impl World {
             } else if count > 1 {
                 self.fail(|| format!("I2: {count} Stripe customers were made for {name}"));
             }
-            let Step::Create { without, .. } = step else { return };
+            let Step::Create { without, fields, .. } = step else { return };
+            self.judge_owned(fields.iter().map(|(field, _)| field));
             let sent: Vec<_> = (0..FIELDS).filter(|at| !without.contains(&field(*at))).collect();
             self.landed(customer, 1, order, &sent);
             return;
         };
         if let Step::Delete { id } = step {
-            if !self.truth[customer].deleted {
+            if self.api_deletes == Deletes::Keep {
+                self.fail(|| format!("{id} was deleted though it is to be kept"));
+            }
+            if !self.truth[customer].deleted && !self.truth[customer].restored {
                 self.fail(|| format!("{id} was deleted though nobody deleted c{customer}"));
             }
             return;
@@ -74,8 +103,10 @@ impl World {
         let Step::Update { fields, stamp, .. } = step else { return };
         let last = before.stamp_version();
         if late {
-            // Without the stamp nothing tells a late write from a person's edit.
-            self.truth[customer].beyond |= self.truth[customer].unstamped;
+            // Without the stamp nothing tells a late write from a person's edit; nor where a
+            // number may mean two changes.
+            let truth = &mut self.truth[customer];
+            truth.beyond |= truth.unstamped || truth.unsaid > 0;
             self.excuse(customer, "a request landed after its sender gave up on it");
         }
         if !self.truth[customer].excused {
@@ -87,20 +118,25 @@ impl World {
             }
         }
         let sent: Vec<&Field> = fields.iter().map(|(field, _)| field).collect();
-        let overwrites = |at: usize| match authors[at] {
-            Author::Person(order) => {
-                let edit = self.newest_edit(customer, at, stamp.version);
-                let landed = edit.and_then(|edit| edit.landed);
-                sent.contains(&&field(at))
-                    && landed.is_some_and(|landed| landed < order)
-                    && before.fields.get(&field(at)) != after.fields.get(&field(at))
+        self.judge_owned(sent.iter().copied());
+        for (at, author) in authors.iter().enumerate() {
+            let Author::Person(order) = *author else { continue };
+            let value = before.fields.get(&field(at));
+            if !sent.contains(&&field(at)) || value == after.fields.get(&field(at)) {
+                continue;
             }
-            Author::Nobody | Author::Ours(_) => false,
-        };
-        if !self.truth[customer].excused
-            && let Some(at) = (0..FIELDS).find(|at| overwrites(*at))
-        {
-            self.fail(|| format!("a person's edit of {} was reverted by an old one", field(at)));
+            let edit = self.newest_edit(customer, at, stamp.version);
+            let landed = edit.and_then(|edit| edit.landed);
+            let unknown = edit.is_none_or(|edit| edit.knew < order);
+            let excused = self.truth[customer].excused || self.owner(at) == Owner::Catalog;
+            if landed.is_some_and(|landed| landed < order) && !excused {
+                let name = field(at);
+                self.fail(|| format!("a person's edit of {name} was reverted by an old one"));
+            }
+            if unknown {
+                let value = value.cloned();
+                self.truth[customer].overwritten.push(Overwritten { field: at, value, order });
+            }
         }
         let sent: Vec<usize> = (0..FIELDS).filter(|at| sent.contains(&&field(*at))).collect();
         self.landed(customer, stamp.version, order, &sent);
@@ -120,8 +156,63 @@ impl World {
         }
     }
 
+    /// We bring nothing of what belongs to Stripe.
+    fn judge_owned<'a>(&mut self, mut sent: impl Iterator<Item = &'a Field>) {
+        let theirs = |field: &&Field| self.policy.owners.of(field) == Owner::Stripe;
+        if let Some(field) = sent.find(theirs).cloned() {
+            self.fail(|| format!("{field} belongs to Stripe, and a write of ours brought it"));
+        }
+    }
+
+    /// What a snapshot or a result made of a catalog customer.
+    pub fn judge_kept(&mut self, customer: usize, entry: &Entry, took: &Took) {
+        let was = self.entries[customer].customer.clone();
+        if was.deleted && !entry.customer.deleted {
+            self.fail(|| format!("I5: c{customer} was revived"));
+        }
+        let known_gone = self.entries[customer].systems.get(STRIPE).is_some_and(|s| s.gone);
+        let has_new_version = entry.customer.version != was.version;
+        if was.deleted && known_gone && has_new_version {
+            self.fail(|| format!("c{customer} is deleted on both sides, and has a new version"));
+        }
+        let changed = was.fields.differing(&entry.customer.fields);
+        let ours = |field: &&Field| self.policy.owners.of(field) == Owner::Catalog;
+        if let Some(field) = changed.iter().find(ours).filter(|_| !entry.customer.deleted) {
+            self.fail(|| format!("{field} of c{customer} belongs to the catalog, and was taken"));
+        }
+        let conflicts = took.conflicts.iter();
+        let conflicts = conflicts.map(|conflict| (conflict.field.clone(), conflict.theirs.clone()));
+        self.truth[customer].conflicts.extend(conflicts);
+    }
+
+    /// The catalog saw this: what is the same in both it knows.
+    pub fn judge_seen(&mut self, customer: usize, snapshot: &Snapshot, authors: [Author; FIELDS]) {
+        let fields = &self.entries[customer].customer.fields;
+        for (at, author) in authors.into_iter().enumerate() {
+            if let Author::Person(order) = author
+                && fields.get(&field(at)) == snapshot.fields.get(&field(at))
+            {
+                let known = &mut self.truth[customer].known[at];
+                *known = order.max(*known);
+            }
+        }
+    }
+
     /// The catalog took values from a snapshot with these authors.
-    pub fn judge_taken(&mut self, customer: usize, took: &Took, authors: [Author; FIELDS]) {
+    pub fn judge_taken(
+        &mut self,
+        customer: usize,
+        took: &Took,
+        authors: [Author; FIELDS],
+        event: Option<&super::stripe::Event>,
+    ) {
+        for (at, author) in authors.iter().enumerate() {
+            let Author::Made(order) = author else { continue };
+            let shows_the_write =
+                event.is_some_and(|event| event.order == *order && event.previous.stamp.is_some());
+            let taken = took.announce.as_ref().is_some_and(|(_, f)| f.contains(&field(at)));
+            self.truth[customer].made[at] |= taken && !shows_the_write;
+        }
         let Some((origin, taken)) = &took.announce else { return };
         if origin != STRIPE {
             return;
@@ -130,12 +221,13 @@ impl World {
             if !taken.contains(&field(at)) {
                 continue;
             }
-            if self.truth[customer].excused {
+            if self.truth[customer].excused || self.truth[customer].restored {
                 self.truth[customer].taken[at] = self.stripe.order;
                 continue;
             }
             let name = field(at);
             match author {
+                Author::Made(_) => {}
                 Author::Nobody | Author::Ours(_) => {
                     self.fail(|| format!("{name} of c{customer}: our own value taken for theirs"));
                 }
@@ -157,7 +249,7 @@ impl World {
     /// After faults have stopped and everything was delivered.
     pub fn judge_end(&mut self) {
         for customer in 0..self.entries.len() {
-            if self.truth[customer].beyond {
+            if self.truth[customer].beyond || self.lost[customer] {
                 continue;
             }
             if let Some(why) = self.unequal(customer) {
@@ -166,12 +258,21 @@ impl World {
             if let Some(why) = self.lost(customer) {
                 self.fail(|| format!("I1: c{customer}: {why}"));
             }
+            if let Some(why) = self.silently_lost(customer) {
+                self.fail(|| format!("I1: c{customer}: {why}"));
+            }
         }
         for object in 0..self.stripe.customers.len() {
             let made = &self.stripe.customers[object];
-            let linked = self.entries.iter().any(|entry| linked(entry) == Some(object));
-            // One with our stamp that is no link's is a person's copy: noted, nothing changed.
-            if !linked && !made.snapshot.deleted && made.snapshot.stamp.is_none() {
+            let known = self.entries.iter().zip(&self.lost).filter(|(_, lost)| !**lost);
+            let linked = known.into_iter().any(|(entry, _)| linked(entry) == Some(object));
+            // One with our stamp that is no link's is a person's copy: noted, nothing changed. But
+            // one that was made for a customer that the catalog lost is born again.
+            let names_lost = made.made_for.is_some()
+                && made.made_for == made.snapshot.catalog_id
+                && made.made_for.as_deref().is_some_and(|id| self.customer_named(id).is_none());
+            let is_known = made.snapshot.stamp.is_some() && !names_lost;
+            if !linked && !made.snapshot.deleted && !is_known {
                 let id = made.snapshot.id.clone();
                 self.fail(|| format!("{id} is at Stripe and not in the catalog"));
             }
@@ -195,10 +296,12 @@ impl World {
     fn unequal(&self, customer: usize) -> Option<String> {
         let entry = &self.entries[customer];
         let sync = entry.systems.get(STRIPE)?;
-        if entry.customer.deleted != self.truth[customer].deleted {
+        let truth = &self.truth[customer];
+        if entry.customer.deleted != truth.deleted && !truth.restored {
             return Some(format!("deleted: {}", entry.customer.deleted));
         }
-        if entry.customer.deleted && !self.truth[customer].excused {
+        let kept_there = entry.customer.deleted && self.api_deletes == Deletes::Keep;
+        if entry.customer.deleted && !truth.excused && !truth.restored && !kept_there {
             let name = &entry.customer.id;
             let alive = self
                 .stripe
@@ -214,10 +317,27 @@ impl World {
                 .then(|| "never created at Stripe".to_owned());
         };
         let made = &self.stripe.customers[object];
-        if made.snapshot.deleted != entry.customer.deleted {
+        let kept_here = made.snapshot.deleted && self.policy.deletes == Deletes::Keep;
+        if kept_here && !entry.customer.deleted {
+            let says_so = sync.gone && sync.error.is_some() && !entry.wants(STRIPE);
+            return (!says_so).then(|| "deleted at Stripe, and it does not say so".to_owned());
+        }
+        if made.snapshot.deleted != entry.customer.deleted && !kept_there {
             return Some(format!("deleted at Stripe: {}", made.snapshot.deleted));
         }
         if entry.customer.deleted {
+            let failed = sync.error.as_ref().filter(|_| self.mix.fatal == 0 && !kept_there);
+            return failed.map(|why| format!("deleted, and failed: {why}"));
+        }
+        let has_failed = sync.error.is_some();
+        if has_failed && self.mix.fatal == 0 {
+            return Some(format!("failed: {:?}", sync.error));
+        }
+        let is_stamped = stamp_for(&made.snapshot, &entry.customer.id).is_some();
+        if made.stamped && !is_stamped && !has_failed && !truth.restored {
+            return Some("the stamp is off".to_owned());
+        }
+        if has_failed {
             return None;
         }
         let differing = entry.customer.fields.differing(&made.snapshot.fields);
@@ -236,7 +356,11 @@ impl World {
             return None;
         }
         (0..FIELDS).find_map(|at| {
-            let edit = self.newest_edit(customer, at, u64::MAX)?;
+            let edits = self.truth[customer].edits.iter().rev();
+            let edit = edits.filter(|edit| edit.field == at).find(|edit| !edit.lost)?;
+            if edit.version <= self.truth[customer].unsaid {
+                return None;
+            }
             let shown = sync.refused.contains_key(&field(at));
             let replaced = self.truth[customer].taken[at] > 0 && edit.replaced(sync);
             (edit.landed.is_none() && !shown && !replaced).then(|| {
@@ -246,14 +370,87 @@ impl World {
     }
 }
 
+impl World {
+    /// An edit of a person's that ours replaced unknowingly, that no later one of theirs replaced
+    /// in turn, and that no conflict shows.
+    fn silently_lost(&self, customer: usize) -> Option<String> {
+        let (truth, entry) = (&self.truth[customer], &self.entries[customer]);
+        let object = linked(entry)?;
+        let is_over = entry.customer.deleted || self.stripe.customers[object].snapshot.deleted;
+        if truth.excused || truth.restored || is_over {
+            return None;
+        }
+        let shown = |lost: &&Overwritten| {
+            truth
+                .conflicts
+                .iter()
+                .any(|(of, theirs)| *of == field(lost.field) && *theirs == lost.value)
+        };
+        let replaced = |lost: &&Overwritten| {
+            self.stripe
+                .person_set
+                .iter()
+                .any(|(of, at, _, order)| (*of, *at) == (object, lost.field) && *order > lost.order)
+        };
+        let stands = |lost: &&Overwritten| {
+            entry.customer.fields.get(&field(lost.field)) == lost.value.as_ref()
+        };
+        let known = |lost: &&Overwritten| {
+            truth.edits.iter().any(|edit| edit.field == lost.field && edit.knew >= lost.order)
+        };
+        let silent = |lost: &&Overwritten| {
+            !truth.made[lost.field]
+                && !shown(lost)
+                && !replaced(lost)
+                && !stands(lost)
+                && !known(lost)
+        };
+        let lost = truth.overwritten.iter().find(silent)?;
+        let (name, value) = (field(lost.field), show_value(lost.value.as_ref()));
+        Some(format!("{value:?} in {name} was overwritten, and no conflict says so"))
+    }
+
+    /// How many conflicts were noted, and in how many of them nobody had set the value.
+    pub fn conflicts_noted(&self) -> (usize, usize) {
+        let is_needless = |customer: usize, (of, theirs): &(Field, Option<Value>)| {
+            let object = linked(&self.entries[customer]);
+            !self.stripe.person_set.iter().any(|(made, at, value, _)| {
+                Some(*made) == object && field(*at) == *of && value == theirs
+            })
+        };
+        let (mut noted, mut needless) = (0, 0);
+        for (customer, truth) in self.truth.iter().enumerate() {
+            noted += truth.conflicts.len();
+            needless += truth.conflicts.iter().filter(|c| is_needless(customer, c)).count();
+        }
+        (noted, needless)
+    }
+}
+
 impl Edit {
     /// A refused value gives way to a person's edit: then it is not pending any more either.
-    fn replaced(&self, sync: &common::sync::SyncState) -> bool {
+    fn replaced(&self, sync: &crate::sync::SyncState) -> bool {
         sync.own(&field(self.field)) == 0
     }
 }
 
 impl Truth {
+    /// The catalog is as it was when it was backed up. `was`: the version it had reached.
+    pub fn restored(&mut self, was: u64, leaps: bool) {
+        let (version, taken, deleted) = self.backed_up;
+        self.restored = true;
+        self.taken = taken;
+        self.deleted = deleted;
+        for edit in &mut self.edits {
+            edit.lost |= edit.version > version;
+        }
+        if !leaps {
+            self.unsaid = self.unsaid.max(was);
+            // A number may mean two changes now.
+            self.excused = true;
+        }
+    }
+
     fn versions(&self) -> usize {
         let mut versions: Vec<u64> = self.edits.iter().map(|edit| edit.version).collect();
         versions.dedup();

@@ -128,7 +128,7 @@ impl Chunks {
         let address = api.url.strip_prefix("http://").expect("an address");
         let mut stream = TcpStream::connect(address).expect("connects");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        let head = "POST /customers HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
+        let head = "POST /customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
                     Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).expect("sends");
         let answer = BufReader::new(stream.try_clone().expect("a second handle"));

@@ -67,7 +67,7 @@ fn path_token_method_and_type_are_judged_before_the_body_comes() {
         let mut stream = TcpStream::connect(address).expect("connects");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         let head = format!(
-            "{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+            "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
              Content-Type: {content_type}\r\nContent-Length: 500000\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).expect("sends");

@@ -47,7 +47,7 @@ fn pages_neither_repeat_nor_hide_when_customers_come_and_go() {
     let all = pages(&mut store, &query, |store| {
         store.write(|tx| create(tx, "new", 1)).expect("creates");
         edit(store, "d", |entry| {
-            write::delete(entry, 99);
+            write::delete(entry, crate::sync::Deletes::Mirror, 99);
         });
         edit(store, "a", |entry| {
             write::edit(entry, &Fields::new(), 99);
@@ -69,7 +69,7 @@ fn a_full_last_page_has_no_next() {
 fn filters_find_what_they_say() {
     let (_folder, mut store) = filled(&["Ada", "Bob", "Ångström", "dead"]);
     edit(&mut store, "dead", |entry| {
-        write::delete(entry, 99);
+        write::delete(entry, crate::sync::Deletes::Mirror, 99);
     });
     edit(&mut store, "Bob", |entry| {
         entry.systems.get_mut(STRIPE).expect("is there").error = Some("no".into());
@@ -135,7 +135,7 @@ fn a_search_finds_what_changed_before_and_after_the_index_knows() {
         write::edit(entry, &rename("Somebody"), 99);
     });
     edit(&mut store, "Byronne", |entry| {
-        write::delete(entry, 99);
+        write::delete(entry, crate::sync::Deletes::Mirror, 99);
     });
     let query = Query { limit: 1, q: Some("byron".into()), ..Query::default() };
     for steps in 0..4 {

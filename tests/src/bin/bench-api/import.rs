@@ -71,7 +71,7 @@ pub fn import(api: &Api, customers: u64) {
     let mut sending = stream.try_clone().expect("a second handle");
     let (begun, busy) = (Instant::now(), api.busy());
     let sender = std::thread::spawn(move || {
-        let head = "POST /customers HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
+        let head = "POST /customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
                     Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
         sending.write_all(head.as_bytes()).expect("sends");
         let (mut rng, mut text, mut number) = (Rng::new(1), String::new(), 0);

@@ -77,7 +77,7 @@ fn export(api: &Api) {
     println!("{:<44} {:>10} KiB", "resident before the export", api.resident());
     let (begun, busy) = (Instant::now(), api.busy());
     let mut stream = TcpStream::connect(&api.address).expect("connects");
-    let head = "GET /customers HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\
+    let head = "GET /customers HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\
                 Connection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("asks");
     let mut chunks = Chunks::after_head(stream);

@@ -1,0 +1,127 @@
+//! A write of ours that landed after a newer one (rule 4), and sending our own again.
+
+use std::collections::BTreeSet;
+
+use super::inbound::{Doubt, Seen, Took};
+use super::rules::Rule;
+use super::settle::lost_edits;
+use super::state::{Entry, SyncState, stamp_for};
+use crate::in_force::holds;
+use crate::record::{API, Field, Millis, Previous, Snapshot, Stamp};
+
+/// The stamp went back.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct LateWrite {
+    /// The stamp it left behind, and the higher one it replaced.
+    pub from: u64,
+    pub to: u64,
+    /// The fields it changed.
+    pub fields: Vec<Field>,
+    /// The event said so. Otherwise it is a guess, which counts if the stamp is found to be low.
+    pub certain: bool,
+}
+
+impl LateWrite {
+    #[must_use]
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            from: self.from.min(other.from),
+            to: self.to.max(other.to),
+            fields: self.fields.into_iter().chain(other.fields).collect(),
+            certain: self.certain || other.certain,
+        }
+    }
+}
+
+/// The late write that an event tells of.
+pub(super) fn told_by(seen: &Seen, sync: &SyncState, stamp: Option<&Stamp>) -> Option<LateWrite> {
+    let (Seen::Event { previous, .. }, Some(stamp)) = (seen, stamp) else { return None };
+    let before = stamp_before(sync, previous)?;
+    let certain = previous.stamp == Some(before);
+    let late =
+        LateWrite { from: stamp.version, to: before, fields: previous.fields.clone(), certain };
+    let rule = if certain { Rule::LateWrite } else { Rule::LateWriteGuessed };
+    (before > stamp.version && holds(rule)).then_some(late)
+}
+
+/// The stamp that this write of ours replaced, as far as it can be known: where there was none, it
+/// may have been taken off, and any stamp seen before may have been there.
+pub(super) fn stamp_before(sync: &SyncState, previous: &Previous) -> Option<u64> {
+    match previous.stamp? {
+        0 => Some(sync.seen),
+        before => Some(before),
+    }
+}
+
+/// The late write that a GET found, nothing having been observed meanwhile.
+pub(super) fn found_low(sync: &SyncState, stamp: Option<&Stamp>) -> Option<LateWrite> {
+    let stamp = stamp.filter(|stamp| stamp.version < sync.seen && holds(Rule::FoundLow))?;
+    Some(LateWrite { from: stamp.version, to: sync.seen, fields: Vec::new(), certain: true })
+}
+
+/// Our fields between the two stamps, and those the late write changed, where Stripe differs now,
+/// get a new version, and so does the stamp.
+pub(super) fn reassert_overwritten(
+    entry: &mut Entry,
+    system: &str,
+    snapshot: &Snapshot,
+    late: &LateWrite,
+    now: Millis,
+) -> Took {
+    let differing = entry.customer.fields.differing(&snapshot.fields);
+    let Some(sync) = entry.systems.get(system) else { return Took::default() };
+    let fields: BTreeSet<Field> = differing
+        .into_iter()
+        .filter(|field| !sync.refused.contains_key(field))
+        .filter(|field| {
+            let own = sync.own(field);
+            late.from < own && own <= late.to || late.fields.contains(field)
+        })
+        .collect();
+    let stamp = stamp_for(snapshot, &entry.customer.id);
+    let overtaken = stamp.is_some_and(|stamp| stamp.version >= late.to);
+    if overtaken && (fields.is_empty() || !late.certain) {
+        return Took::nothing("a late write of ours was overtaken again");
+    }
+    let stamp = [Field::Stamp].into_iter().filter(|_| holds(Rule::LateWriteStamp));
+    let fields: Vec<Field> = fields.into_iter().chain(stamp).collect();
+    reassert(entry, system, &fields, now)
+}
+
+/// Sends these fields again as a new version, although Stripe has seen the old one.
+pub fn reassert(entry: &mut Entry, system: &str, fields: &[Field], now: Millis) -> Took {
+    let version = entry.next_version(now);
+    if let Some(sync) = entry.systems.get_mut(system) {
+        for field in fields {
+            sync.own.insert(field.clone(), version);
+            sync.refused.remove(field);
+        }
+        sync.forget_error();
+    }
+    Took { touched: true, announce: Some((API.to_owned(), Vec::new())), ..Took::default() }
+}
+
+/// The doubt that a snapshot raised, when nobody may ask Stripe: the snapshot is put aside and the
+/// stamp is sent again, if it is not on its way already. What then comes back is stamped higher
+/// than all that was seen, and settles the doubt. Of a late write's victims nothing would be left
+/// by then: they go with the stamp.
+pub fn unasked(
+    entry: &mut Entry,
+    system: &str,
+    snapshot: &Snapshot,
+    doubt: &Doubt,
+    now: Millis,
+) -> Took {
+    let Some(sync) = entry.systems.get_mut(system) else { return Took::default() };
+    sync.doubt.get_or_insert(now);
+    let is_owed = sync.own(&Field::Stamp) > sync.acked;
+    let lost = lost_edits(sync, &entry.customer.fields, &doubt.edits);
+    let mut took = match &doubt.late {
+        Some(late) if late.certain => reassert_overwritten(entry, system, snapshot, late, now),
+        Some(_) | None if is_owed => Took::nothing("in doubt; the stamp is on its way"),
+        Some(_) | None => reassert(entry, system, &[Field::Stamp], now),
+    };
+    took.touched = true;
+    took.conflicts = lost;
+    took
+}
