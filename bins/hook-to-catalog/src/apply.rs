@@ -84,6 +84,12 @@ fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, here: Here) -> Resu
             note(tx, snapshot, "stamped, and its catalog customer is linked elsewhere", here.now)?;
             Ok(Applied::Done)
         }
+        // Another catalog's, on the same Stripe account, unless this one is known to have lost some.
+        Whose::Born { id } if id != snapshot.id && !tx.was_restored()? => {
+            let why = "another catalog's, or lost by this one (then: catalog-api --restored)";
+            note(tx, snapshot, why, here.now)?;
+            Ok(Applied::Done)
+        }
         Whose::Born { id } => {
             bear(tx, id, snapshot, seen, here.now)?;
             Ok(Applied::Done)

@@ -10,6 +10,9 @@ use crate::error::Result;
 use crate::record::{Change, Millis};
 use crate::sync::{Conflict, Entry};
 
+/// The note that the catalog was restored from a backup.
+const RESTORED: &str = "restored";
+
 /// A transaction under way, begun as the one writer.
 pub struct Tx<'c> {
     conn: &'c Connection,
@@ -42,9 +45,15 @@ impl<'c> Tx<'c> {
     }
 
     /// The catalog was restored from a backup: versions go on far above all that it may have made
-    /// since. Says how many customers there are.
+    /// since. Says how many customers there are. From then on it takes back what it lost.
     pub fn leap(&self) -> Result<usize> {
+        meta::set(self.conn, RESTORED, "yes")?;
         entries::leap(self.conn)
+    }
+
+    /// Was it ever restored from a backup, as far as it was told?
+    pub fn was_restored(&self) -> Result<bool> {
+        Ok(meta::get(self.conn, RESTORED)?.is_some())
     }
 
     /// Puts a change into the outbox, and into the history unless it was announced before. The

@@ -60,6 +60,27 @@ fn bad_lines_are_dead_letters_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_stamped_customer_that_nobody_knows_is_taken_back_only_by_a_restored_catalog() {
+    let place = Place::usual();
+    let mut lost = stripes("cus_1", "Ada");
+    lost["metadata"] = json!({"catalog_id": "c", "catalog_version": "7"});
+    let ended = run(&place, &[lost.to_string()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.said());
+    assert!(ended.said().contains("--restored"), "{}", ended.said());
+    assert_eq!(customers(&place), [Json::Null; 0], "it may be another catalog's");
+
+    let flags = ["--listen", "127.0.0.1:0", "--to", "-", "--restored"];
+    let mut api = place.start("catalog-api", &flags);
+    api.address();
+    api.terminate();
+    api.wait();
+    let ended = run(&place, &[lost.to_string()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.said());
+    let there = customers(&place);
+    assert_eq!((&there[0]["id"], &there[0]["name"]), (&json!("c"), &json!("Ada")), "{there:#?}");
+}
+
+#[test]
 fn a_result_of_a_customer_that_nobody_knows_has_no_effect() {
     let place = Place::usual();
     let result = json!({"event": "e", "customer": "nobody", "version": 1, "system": "stripe",
