@@ -42,7 +42,7 @@ fn a_cursor_of_another_kind_of_list_is_refused_before_a_line_is_sent() {
     let folder = folder();
     let api = Api::start(folder.path());
     for id in ["a", "b"] {
-        assert_eq!(api.json("POST", "/customers", &json!({"id": id})).status, 201);
+        assert_eq!(api.json("POST", "/customers", &json!({"id": id, "name": id})).status, 201);
     }
     let since = "/customers?limit=1&updated_since=2020-01-01T00:00:00Z";
     for (list, other) in [("/customers?limit=1", since), (since, "/customers?limit=1")] {
