@@ -11,12 +11,18 @@ use common::secret;
 pub const TOKEN: &str = "CATALOG_API_TOKEN";
 pub const READ_TOKEN: &str = "CATALOG_API_READ_TOKEN";
 
+/// What docker-compose.yml sets when nobody chose a token. Every page knows it, so it keeps out no
+/// browser.
+const KNOWN_TOKEN: &str = "local";
+
 #[derive(Debug)]
 pub struct Access {
     /// Lets in whoever may call at all.
     any: Guard,
     /// Lets in whoever may write.
     write: Option<Guard>,
+    /// Is one of the tokens no secret?
+    guessable: bool,
 }
 
 impl Access {
@@ -32,11 +38,17 @@ impl Access {
         let all: Vec<_> = write.iter().chain(read).copied().collect();
         let any = Guard::new(&all, listen, TOKEN)?;
         let guard = if write.is_empty() { None } else { Some(Guard::new(write, listen, TOKEN)?) };
-        Ok(Self { any, write: guard })
+        let guessable = all.contains(&KNOWN_TOKEN);
+        Ok(Self { any, write: guard, guessable })
     }
 
     pub fn is_open(&self) -> bool {
         self.any.is_open()
+    }
+
+    /// Could a page of another site call, which a browser on this machine shows?
+    pub fn admits_any_page(&self) -> bool {
+        self.is_open() || self.guessable
     }
 
     /// 401 for who is unknown, 403 for who may only read and wants more.
@@ -93,5 +105,20 @@ mod tests {
         assert!(Access::new(&[], &[], listen).is_err());
         let open = Access::new(&[], &[], "127.0.0.1:1".parse().expect("an address"));
         assert_eq!(status(&open.expect("fine"), "DELETE", ""), 200);
+    }
+
+    #[test]
+    fn no_token_and_the_one_that_everybody_knows_keep_out_no_page() {
+        for (write, read, expected) in [
+            (&[][..], &[][..], true),
+            (&["local"], &[], true),
+            (&["secret"], &["local"], true),
+            (&["secret"], &["localhost"], false),
+            (&["secret"], &[], false),
+        ] {
+            let listen = "127.0.0.1:1".parse().expect("an address");
+            let access = Access::new(write, read, listen).expect("fine");
+            assert_eq!(access.admits_any_page(), expected, "{write:?} {read:?}");
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Api {
         let route = Route::of(request);
         if !route.is_public() {
             self.access.check(request).map_err(private)?;
-            if self.access.is_open() {
+            if self.access.admits_any_page() {
                 visitor::check(request, &self.cors).map_err(private)?;
             }
         }

@@ -138,6 +138,7 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let is_open = access.is_open();
     let (ready_too, imports) = (Arc::clone(&ready), Imports::default());
     let policy = Arc::new(Policy { owners: cli.owner.clone(), deletes: cli.deletes });
+    let said = Arc::clone(&policy);
     let api =
         Api { writer, readers, access, cors, metrics, ready: ready_too, policy, imports, folder };
     let api: Arc<dyn Handler> = Arc::new(api);
@@ -145,6 +146,9 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let server = Server::start_with(Options { program: PROGRAM.name, listen }, limits, &api)?;
     if is_open {
         log::say(PROGRAM.name, format_args!("no {TOKEN}: only this machine may call"));
+    }
+    if !said.is_default() {
+        log::say(PROGRAM.name, format_args!("policy: {said}"));
     }
     let to = cli.to.clone();
     let open = Box::new(move || {

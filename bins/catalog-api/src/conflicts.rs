@@ -130,9 +130,11 @@ pub fn restore(api: &Api, request: &Request, id: String, number: &str) -> Answer
             Err(problem) => return Ok(Err(problem)),
         };
         let mut fields = entry.customer.fields.clone();
+        let before = fields.metadata().count();
         fields.set(conflict.field, conflict.theirs);
         let keys = fields.metadata().count();
-        if keys > METADATA_KEYS_MAX {
+        // A customer of Stripe's may have more; only one more of them is refused.
+        if keys > before && keys > METADATA_KEYS_MAX {
             let message =
                 format!("would have {keys} keys; at most {METADATA_KEYS_MAX} are allowed");
             return Ok(Err(Problem::invalid(vec![Fault::new("metadata", message)])));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use common::clock;
-use common::error::Kind;
 use common::http::{Answer, Problem, Request};
 use common::record::STRIPE;
 use common::store::{Cursor, Query, State};
@@ -38,12 +37,7 @@ pub fn list(api: &Api, request: &Request) -> Answer {
         }));
     }
     let mut array = pages::Array::default();
-    let next = page(api, query, limit.unwrap_or(pages::LIMIT), &mut array);
-    // A cursor of a list with other filters is the caller's mistake, not the store's.
-    let next = next.map_err(|error| match error.kind {
-        Kind::Reject => Problem::bad_parameter("cursor", error.cause),
-        Kind::Retry | Kind::Fatal => Problem::inside(error),
-    })?;
+    let next = page(api, query, limit.unwrap_or(pages::LIMIT), &mut array)?;
     Ok(pages::page(request, array, next.map(|next| ("cursor", next.to_string()))))
 }
 
@@ -90,6 +84,9 @@ fn query(request: &Request) -> Result<Query, Problem> {
                 );
             }
         };
+    }
+    if query.after.as_ref().is_some_and(|at| at.goes_by_time() != query.updated_since.is_some()) {
+        return refuse("cursor", "belongs to a list with other filters");
     }
     if let Some(text) = request.parameter("sync")? {
         let states = [State::Pending, State::Synced, State::Failed];

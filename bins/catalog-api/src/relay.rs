@@ -79,7 +79,7 @@ impl Relay {
                     Kind::Reject | Kind::Fatal => return Err(error),
                 },
             };
-            if self.ready.broken(error.to_string()) {
+            if self.ready.broken() {
                 log::warn!("{error}; changes wait in the catalog until it works again");
             }
             self.ready.waits(false);
@@ -285,7 +285,7 @@ impl Relay {
                     }
                 }
                 Err(error) => {
-                    if self.ready.broken(error.to_string()) {
+                    if self.ready.broken() {
                         log::warn!("{error}; changes wait in the catalog until it does");
                     }
                 }

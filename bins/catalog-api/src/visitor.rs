@@ -1,7 +1,8 @@
 //! Who comes through a browser on this machine. Without a token everybody here may call, and a page
 //! of any other site, shown here, could send requests too: by their own name (cross-site request
 //! forgery), or by a name of theirs that they point at this machine (DNS rebinding). With a token
-//! neither works, since no page knows it.
+//! neither works, since no page knows it, unless it is the one that docker-compose.yml falls
+//! back to.
 
 use std::net::IpAddr;
 
@@ -11,12 +12,12 @@ use crate::access::TOKEN;
 use crate::cors::Cors;
 
 /// 401 when the server is called by a name that is not this machine's, 403 when a page of another
-/// origin wants to change something. Meant for a server without tokens.
+/// origin wants to change something. Meant for a server without secret tokens.
 pub fn check(request: &Request, cors: &Cors) -> Result<(), Problem> {
     let host = request.header("Host").unwrap_or("localhost");
     if !is_local(host) {
         let detail = format!(
-            "without {TOKEN} this server answers to localhost only, and was called {host:?}"
+            "without a secret {TOKEN} this server answers to localhost only, not to {host:?}"
         );
         let problem = Problem::new(401, detail);
         return Err(problem.header("WWW-Authenticate", "Bearer realm=\"catalog\""));

@@ -36,8 +36,10 @@ enum Verb {
     long_about = "Reads dead letters and lists them, shows them, or puts their records back, as \
                   they were and with their keys, on the topics they came from. What was put back is \
                   remembered, as the committed offsets of the group dead-letters, whatever was \
-                  selected, and left out from then on; only --all brings it up again. A crash may \
-                  put a record back twice: no program minds.",
+                  selected, and left out from then on; only --all brings it up again. That memory \
+                  lasts as long as the broker keeps a group's offsets: from the last redrive, \
+                  offsets.retention.minutes, 7 days by default. A crash may put a record back \
+                  twice: no program minds.",
     after_help = "\
 Examples:
   dead-letters                                         all that were not put back yet
@@ -111,8 +113,11 @@ struct Tally {
 
 /// Goes through each source in turn until all are read or the end is asked for.
 pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
+    if let Err(wrong) = cli.check() {
+        common::log::say(PROGRAM.name, format_args!("error: {wrong}"));
+        return Ok(Exit::Usage);
+    }
     let kafka = cli.kafka.options(PROGRAM.name)?;
-    cli.check()?;
     let mut tally = Tally::default();
     for from in &cli.from {
         if context.shutdown.is_requested() {
@@ -133,8 +138,9 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
 }
 
 impl Cli {
-    fn check(&self) -> Result<()> {
-        let wrong = |what: &str, cause: &str| Err(Error::fatal(format!("read {what}"), cause));
+    /// Whether the flags go together.
+    fn check(&self) -> std::result::Result<(), String> {
+        let wrong = |what: &str, cause: &str| Err(format!("read {what}: {cause}"));
         if self.verb != Verb::Redrive && (self.to.is_some() || self.dry_run) {
             let flag = if self.dry_run { "--dry-run" } else { "--to" };
             return wrong(flag, "it is for redrive only");

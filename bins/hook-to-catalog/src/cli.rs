@@ -97,6 +97,10 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
             "no STRIPE_READ_KEY or STRIPE_SECRET_KEY: in doubt, a customer waits to be seen again",
         );
     }
+    let policy = Arc::new(Policy { owners: cli.owner, deletes: cli.deletes });
+    if !policy.is_default() {
+        log::say(PROGRAM.name, format_args!("policy: {policy}"));
+    }
     let kafka = cli.kafka.options(PROGRAM.name)?;
     let counters = Counters::new(&context.metrics)?;
     let doubts = Doubts::new(&context.metrics)?;
@@ -106,7 +110,6 @@ pub async fn run(cli: Cli, context: Context) -> Result<Exit> {
     let Some(source) = common::cli::unless_asked_to_end(&context, opened).await? else {
         return Ok(Exit::Done);
     };
-    let policy = Arc::new(Policy { owners: cli.owner, deletes: cli.deletes });
     let mover = Mover { writer: Writer::spawn(store), ask: ask.clone(), doubts, policy };
     let policy = pump::Policy {
         lane_of: customer,

@@ -111,6 +111,21 @@ pub fn command<A: CommandFactory>(program: Program) -> clap::Command {
         command =
             command.mut_arg("group", |group| group.required(false).default_value(program.name));
     }
+    without_empty(command)
+}
+
+/// A variable that is set to nothing is as good as none, as in a compose file with nothing filled
+/// in: its flag keeps the default.
+fn without_empty(mut command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &clap::Arg| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.to_string_lossy().trim().is_empty())
+    };
+    let empty = command.get_arguments().filter(|argument| is_empty(argument));
+    let empty: Vec<clap::Id> = empty.map(|argument| argument.get_id().clone()).collect();
+    for id in empty {
+        command = command.mut_arg(id, |argument| argument.env(None::<&'static str>));
+    }
     command
 }
 

@@ -14,6 +14,13 @@ pub struct Cursor {
     pub(super) updated_at: Option<Millis>,
 }
 
+impl Cursor {
+    /// Is it of a list that goes by time of change?
+    pub fn goes_by_time(&self) -> bool {
+        self.updated_at.is_some()
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.updated_at {

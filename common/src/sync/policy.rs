@@ -1,6 +1,7 @@
 //! What an operator decides: which side a field belongs to, and whether a deletion is followed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use crate::in_force::holds;
@@ -13,6 +14,35 @@ use super::rules::Rule;
 pub struct Policy {
     pub owners: Owners,
     pub deletes: Deletes,
+}
+
+impl Policy {
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// As the flags that say it.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deletes = match self.deletes {
+            Deletes::Mirror => "mirror",
+            Deletes::Keep => "keep",
+        };
+        write!(f, "--deletes {deletes}")?;
+        let metadata = ("metadata".to_owned(), self.owners.metadata);
+        let metadata = Some(metadata).filter(|(_, owner)| *owner != Owner::Both);
+        let named = self.owners.named.iter().map(|(field, owner)| (field.to_string(), *owner));
+        for (n, (field, owner)) in metadata.into_iter().chain(named).enumerate() {
+            let owner = match owner {
+                Owner::Both => "both",
+                Owner::Catalog => "catalog",
+                Owner::Stripe => "stripe",
+            };
+            write!(f, "{}{field}={owner}", if n == 0 { " --owner " } else { "," })?;
+        }
+        Ok(())
+    }
 }
 
 /// Is a deletion on one side followed on the other?
@@ -132,6 +162,16 @@ mod tests {
             assert!(text.parse::<Owners>().is_err(), "{text}");
         }
         assert_eq!("".parse(), Ok(Owners::default()));
+    }
+
+    #[test]
+    fn a_policy_is_shown_as_the_flags_that_say_it() {
+        let policy = |owners: &str, deletes| Policy { owners: self::owners(owners), deletes };
+        let said = policy("phone=stripe,metadata.plan=both,metadata=stripe", Deletes::Keep);
+        let text = said.to_string();
+        let owner = text.strip_prefix("--deletes keep --owner ").expect("both are named");
+        assert_eq!(policy(owner, Deletes::Keep), said);
+        assert!(!said.is_default() && policy("", Deletes::Mirror).is_default());
     }
 
     #[test]

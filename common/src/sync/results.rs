@@ -30,7 +30,11 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
     }
     match result.outcome {
         Outcome::Failed => {
-            if !sync.gone {
+            // What came after it was not refused with it, and is still on its way.
+            let is_old = sync.acked > result.version
+                || sync.own.values().any(|own| *own > result.version)
+                || sync.deleted_version.is_some_and(|version| version > result.version);
+            if !sync.gone && !is_old {
                 sync.error = Some(result.error.clone().unwrap_or_else(|| "refused".into()));
             }
             return took;

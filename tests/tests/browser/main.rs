@@ -2,6 +2,7 @@
 //! with the reason, where no browser is installed.
 
 mod docs;
+mod form;
 mod page;
 mod shape;
 mod token;

@@ -44,6 +44,7 @@ fn the_api_takes_changes_says_that_they_wait_and_loses_none() {
     assert_eq!(ready.status, 503, "{ready:?}");
     let words = ready.body.as_str().unwrap_or_default();
     assert!(words.starts_with("not ready: ") && words.contains("broker"), "{words}");
+    assert!(!words.contains(crate::NOBODY), "where the broker is stays in the log: {words}");
     assert_eq!(ask("GET", &format!("{url}/healthz"), None).status, 200);
     api.kill();
 

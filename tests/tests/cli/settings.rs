@@ -84,6 +84,48 @@ fn an_empty_list_of_brokers_is_no_list() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let mut place = Place::usual();
+    for name in [
+        "DATABASE_URL",
+        "CATALOG_OWNERS",
+        "CATALOG_DELETES",
+        "STRIPE_DELETES",
+        "CATALOG_API_CORS_ORIGIN",
+        "KAFKA_PARTITIONS",
+    ] {
+        place = place.with(name, "");
+    }
+    let ended = place.run("hook-to-catalog", &["--from", "-"], b"");
+    assert_eq!(ended.code, Some(0), "{}", ended.said());
+    assert!(place.dir.path().join("db.sqlite3").exists() && !ended.said().contains("policy"));
+    let mut api = place.start("catalog-api", &["--listen", "127.0.0.1:0", "--to", "-"]);
+    assert!(api.address().starts_with("127.0.0.1:"));
+    api.terminate();
+    assert_eq!(api.wait().code(), Some(0), "{:#?}", api.stderr());
+    assert!(!api.stderr().iter().any(|line| line.contains("policy")), "{:#?}", api.stderr());
+}
+
+#[test]
+fn a_policy_other_than_the_usual_one_is_said_at_the_start() {
+    let place = Place::usual()
+        .with("CATALOG_OWNERS", "phone=stripe")
+        .with("CATALOG_DELETES", "keep")
+        .with("STRIPE_DELETES", "mirror");
+    let mut api = place.start("catalog-api", &["--listen", "127.0.0.1:0", "--to", "-"]);
+    api.address();
+    until("it says so", || {
+        let line = "catalog-api: policy: --deletes keep --owner phone=stripe";
+        api.stderr().iter().any(|said| said == line).then_some(())
+    });
+    api.terminate();
+    api.wait();
+    let ended = place.run("hook-to-catalog", &["--from", "-"], b"");
+    let line = "hook-to-catalog: policy: --deletes mirror --owner phone=stripe";
+    assert!(ended.stderr.iter().any(|said| said == line), "{}", ended.said());
+}
+
+#[test]
 fn a_flag_overrides_the_environment_and_that_overrides_the_env_file() {
     let place = Place::bare();
     place.write(".env", "STRIPE_SECRET_KEY=no-key\nDATABASE_URL=from-dotenv.sqlite3\n");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use common::record::validate::METADATA_KEYS_MAX;
 use common::record::{Field, Fields, STRIPE, Value};
 use common::store::Store;
 use common::sync::Conflict;
@@ -134,5 +135,35 @@ fn conflicts_of_all_customers_come_in_pages_and_as_a_stream() {
         ("GET", "/customers/a/conflicts/1/restore", 405),
     ] {
         assert_eq!(api.call(method, path, &[], "").status, status, "{method} {path}");
+    }
+}
+
+#[test]
+fn metadata_that_is_full_already_keeps_back_only_a_key_more() {
+    let folder = folder();
+    let api = Api::start(folder.path());
+    let metadata: serde_json::Map<_, _> =
+        (0..METADATA_KEYS_MAX).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let made = json!({"id": "c", "name": "ours", "metadata": metadata});
+    assert_eq!(api.json("POST", "/customers", &made).status, 201);
+    // As what comes from Stripe does: there a customer without our stamp may have one key more.
+    let mut store = Store::open(&folder.path().join("db.sqlite3")).expect("opens");
+    let filled = store.write(|tx| {
+        let mut entry = tx.entry("c")?.expect("it is there");
+        entry.customer.fields.set(Field::Metadata("more".into()), Some(text("v")));
+        tx.save(&entry)
+    });
+    filled.expect("is written");
+    for (field, status) in [
+        (Field::Metadata("another".into()), 422),
+        (Field::Metadata("k1".into()), 200),
+        (Field::Name, 200),
+    ] {
+        note(folder.path(), "c", &field, Some(text("theirs")));
+        let open = ids(&api.get("/customers/c/conflicts").json());
+        let number = open.last().expect("an open conflict");
+        let path = format!("/customers/c/conflicts/{number}/restore");
+        let reply = api.call("POST", &path, &[], "");
+        assert_eq!(reply.status, status, "{field}: {}", reply.body);
     }
 }

@@ -36,3 +36,24 @@ fn pages_follow_the_link_and_a_stream_holds_the_same() {
     assert_eq!(api.get("/customers?sync=synced").body, "[]");
     assert_eq!(api.get("/customers?updated_since=2999-01-01T00:00:00Z").body, "[]");
 }
+
+#[test]
+fn a_cursor_of_another_kind_of_list_is_refused_before_a_line_is_sent() {
+    let folder = folder();
+    let api = Api::start(folder.path());
+    for id in ["a", "b"] {
+        assert_eq!(api.json("POST", "/customers", &json!({"id": id})).status, 201);
+    }
+    let since = "/customers?limit=1&updated_since=2020-01-01T00:00:00Z";
+    for (list, other) in [("/customers?limit=1", since), (since, "/customers?limit=1")] {
+        let page = api.get(list);
+        let (_, cursor) = page.header("link").split_once("cursor=").expect("a next page");
+        let (cursor, _) = cursor.split_once(['&', '>']).expect("it ends");
+        for accept in ["application/json", "application/x-ndjson"] {
+            let path = format!("{other}&cursor={cursor}");
+            let reply = api.call("GET", &path, &[("Accept", accept)], "");
+            assert_eq!(reply.status, 400, "{path} as {accept}: {}", reply.body);
+            assert_eq!(reply.json()["errors"][0]["field"], "cursor");
+        }
+    }
+}

@@ -133,7 +133,8 @@ class Customer {
   async remove() {
     const { id, version } = this.shown;
     const who = this.name.textContent;
-    const text = "It is deleted here and at Stripe. Nothing brings it back.";
+    const text = "It is deleted here, and at Stripe too unless this catalog keeps deletions to "
+      + "itself. Nothing brings it back.";
     if (!(await confirm(`Delete ${who}?`, text, "Delete"))) return;
     const headers = ifAt(version);
     const leave = () => go({ id: null }, { replace: true });

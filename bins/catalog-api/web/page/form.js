@@ -1,5 +1,6 @@
 // The form of a customer, new or known. Of a known one only what was changed is sent, and only if
-// nobody changed it in between.
+// nobody changed it in between. Browsers normalise what an input holds (line ends, blanks around an
+// e-mail), so changed is what differs from what the input held when it was filled.
 
 import { Problem, call, customerPath, get, ifAt, newKey } from "./api.js";
 import { askToken, dialog, say, sentence } from "./dialogs.js";
@@ -24,6 +25,7 @@ class Form {
     this.version = customer?.version;
     this.inputs = new Map();
     this.pairs = h("div", { class: "pairs" });
+    this.rows = new WeakMap();
     this.wrong = h("p", { class: "wrong", role: "alert", id: "form-wrong" });
     this.save = h("button", { class: "main" }, customer ? "Save" : "Create");
     for (const [key, value] of Object.entries(customer?.metadata ?? {})) this.addPair(key, value);
@@ -46,8 +48,9 @@ class Form {
       "aria-describedby": `${id}-wrong`,
     });
     input.value = value ?? "";
+    const before = { shown: input.value, stored: value ?? null };
     const wrong = h("p", { class: "wrong", id: `${id}-wrong` });
-    this.inputs.set(name, { input, wrong });
+    this.inputs.set(name, { input, wrong, before });
     return h("div", { class: "field" }, h("label", { for: id }, text), input, wrong);
   }
 
@@ -58,18 +61,30 @@ class Form {
     const remove = h("button", { type: "button", class: "plain", "aria-label": "Remove this key",
       onclick: () => row.remove() }, "✕");
     const row = h("div", { class: "pair" }, name, text, remove);
+    this.rows.set(row, { name, text, before: { name: name.value, text: text.value, key, value } });
     this.pairs.append(row);
     return name;
   }
 
   value(name) {
-    return this.inputs.get(name).input.value || null;
+    const { input, before } = this.inputs.get(name);
+    return input.value === before.shown ? before.stored : input.value || null;
   }
 
+  // Keys and values, those untouched as they are stored.
   metadata() {
-    const rows = [...this.pairs.children].map((row) => row.querySelectorAll("input"));
-    const pairs = rows.map(([key, value]) => [key.value, value.value]);
-    return Object.fromEntries(pairs.filter(([key, value]) => key || value));
+    const pairs = [...this.pairs.children].map((row) => {
+      const { name, text, before } = this.rows.get(row);
+      if (name.value !== before.name) return [name.value, text.value];
+      return [before.key, text.value === before.text ? before.value : text.value];
+    });
+    return pairs.filter(([key, value]) => key || value);
+  }
+
+  // A key that two rows have: only one of their values could be sent.
+  twice() {
+    const keys = this.metadata().map(([key]) => key);
+    return keys.find((key, n) => keys.indexOf(key) !== n);
   }
 
   // What differs from the customer as the form was opened; null if nothing does.
@@ -83,7 +98,7 @@ class Form {
       const value = this.value(`address.${part}`);
       if (value !== (before.address?.[part] ?? null)) (patch.address ??= {})[part] = value;
     }
-    const after = this.metadata();
+    const after = Object.fromEntries(this.metadata());
     for (const key of new Set([...Object.keys(before.metadata), ...Object.keys(after)])) {
       const value = after[key] || null;
       if (value !== (before.metadata[key] ?? null)) (patch.metadata ??= {})[key] = value;
@@ -95,6 +110,10 @@ class Form {
     event.preventDefault();
     if (this.save.disabled) return;
     this.clear();
+    const twice = this.twice();
+    if (twice !== undefined) {
+      return setText(this.wrong, `Two rows of metadata have the key “${twice}”. Keep one of them.`);
+    }
     const changes = this.changes();
     if (this.before && !changes) return this.dialog.close();
     this.save.disabled = true;

@@ -55,8 +55,9 @@ export class History {
 
 const origins = { api: "the API" };
 
+// A version without changes tells the others again what is there, as after a resync.
 function makeVersion({ version, origin, at, changed }) {
-  const what = changed.length ? changed.map(label).join(", ") : "Deleted";
+  const what = changed.map(label).join(", ") || (version === 1 ? "Created" : "Sent again");
   return h("li", {},
     h("span", { class: "version" }, `v${version}`),
     h("span", { class: "what" }, what),

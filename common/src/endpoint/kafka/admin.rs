@@ -83,6 +83,12 @@ pub(super) async fn try_topic(topic: &str, kafka: &KafkaOptions) -> Result<()> {
     }
 }
 
+/// How long a topic keeps its records; `None` is the broker's default. Dead letters wait for
+/// somebody to look at them, however long that takes.
+fn retention_ms(topic: &str) -> Option<&'static str> {
+    topic.strip_suffix(".dlq").map(|_| "-1")
+}
+
 async fn create(
     client: &AdminClient<Quiet>,
     topic: &str,
@@ -90,8 +96,11 @@ async fn create(
 ) -> std::result::Result<(), KafkaError> {
     let bytes_max = RECORD_BYTES_MAX.to_string();
     let replication = TopicReplication::Fixed(kafka.replication);
-    let new =
+    let mut new =
         NewTopic::new(topic, kafka.partitions, replication).set("max.message.bytes", &bytes_max);
+    if let Some(retention) = retention_ms(topic) {
+        new = new.set("retention.ms", retention);
+    }
     let options = AdminOptions::new()
         .request_timeout(Some(ATTEMPT_TIMEOUT))
         .operation_timeout(Some(ATTEMPT_TIMEOUT));
@@ -112,4 +121,16 @@ async fn create(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letters_are_kept_for_good_and_all_else_as_the_broker_likes() {
+        assert_eq!(retention_ms("customer_events.dlq"), Some("-1"));
+        assert_eq!(retention_ms("customer_events"), None);
+        assert_eq!(retention_ms("a.dlq.b"), None);
+    }
 }
