@@ -1,5 +1,7 @@
 //! What simulated histories found, each as the few steps it takes.
 
+mod healed;
+
 use super::announce::{self, Envelope};
 use super::inbound::{self, Doubt, Seen, Took};
 use super::late::LateWrite;
