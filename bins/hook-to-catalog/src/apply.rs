@@ -143,15 +143,37 @@ fn apply_result(tx: &Tx, result: &SyncResult, here: Here) -> Result<Applied> {
         log::warn!("result {} is about an unknown customer, {}", result.event, result.customer);
         return Ok(Applied::Done);
     };
+    if let Some(other) = linked_to_another(tx, &entry, result)? {
+        let id = result.external_id.as_deref().unwrap_or_default();
+        let why = format!("{id} at Stripe is linked to another customer here, {other}");
+        log::warn!("customer {}: {why}", entry.customer.id);
+        if let Some(sync) = entry.systems.get_mut(&result.system) {
+            sync.error = Some(why);
+        }
+        tx.save(&entry)?;
+        return Ok(Applied::Done);
+    }
     let took = results::on_result(&mut entry, result, here.policy.deletes, here.now);
     keep(tx, entry, took, here.now)?;
     Ok(Applied::Done)
 }
 
-/// What Stripe answered when asked: a customer at a time, or that it has none.
+/// Somebody stripped a new customer of our metadata before its link was known, and it was taken for
+/// born at Stripe: one of theirs is never two of ours.
+fn linked_to_another(tx: &Tx, entry: &Entry, result: &SyncResult) -> Result<Option<String>> {
+    let Some(id) = &result.external_id else { return Ok(None) };
+    let sync = entry.systems.get(&result.system);
+    if sync.is_none_or(|sync| sync.external_id.is_some()) {
+        return Ok(None);
+    }
+    let linked = tx.entry_by_external(&result.system, id)?;
+    Ok(linked.map(|entry| entry.customer.id).filter(|id| *id != result.customer))
+}
+
+/// What Stripe answered when asked: a customer at a time.
 #[derive(Clone, Debug)]
 pub struct Read {
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Snapshot,
     pub date: Seconds,
 }
 
@@ -163,9 +185,9 @@ pub fn settle(
     event_ids: &[String],
     here: Here,
 ) -> Result<Applied> {
-    if let (Some(entry), Some(snapshot)) = (tx.entry(&question.customer)?, &read.snapshot) {
+    if let Some(entry) = tx.entry(&question.customer)? {
         let seen = Seen::Read { date: read.date, doubt: &question.doubt };
-        let applied = take(tx, entry, snapshot, &seen, here)?;
+        let applied = take(tx, entry, &read.snapshot, &seen, here)?;
         if applied != Applied::Done {
             return Ok(applied);
         }

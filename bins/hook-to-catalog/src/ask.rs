@@ -52,8 +52,12 @@ impl Ask {
         // An answer without a date is dated by our own clock: it is seconds old at most.
         let date = answered_at.unwrap_or_else(|| clock::now_ms() / 1000);
         match verdict(called) {
-            Verdict::Customer { snapshot, .. } => Ok(Read { snapshot: Some(snapshot), date }),
-            Verdict::Missing => Ok(Read { snapshot: None, date }),
+            Verdict::Customer { snapshot, .. } => Ok(Read { snapshot, date }),
+            // A deleted customer is answered as deleted: this one was never there for this key.
+            Verdict::Missing => Err(Error::reject(
+                "read customer from Stripe",
+                format!("Stripe does not know {id}: is the key of another account or mode?"),
+            )),
             Verdict::Retry { error, .. } | Verdict::StoredError(error) => {
                 if too_many {
                     self.rate.slow_down();

@@ -13,13 +13,16 @@ use common::secret::Secret;
 use prometheus::{IntCounter, IntGauge};
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::webhook::{self, BODY_BYTES_MAX};
 
 /// How long a webhook waits for its delivery report. A broker that elects a new leader takes some
 /// seconds; Stripe, whose patience is at least 10 s, sends again what is answered 503.
 const DELIVERY_WAIT: Duration = Duration::from_secs(5);
+/// Webhooks that wait for their delivery report at once. The server has a few more workers, so that
+/// `/healthz` is answered however long the broker is away.
+const WAITING_MAX: usize = 48;
 /// When a sender may come again after 503. (Stripe keeps to a schedule of its own.)
 const RETRY_AFTER_S: u32 = 5;
 /// A delivery this fresh shows that the pipeline moves; otherwise `/readyz` asks the broker.
@@ -47,6 +50,7 @@ pub struct Hook {
     metrics: Metrics,
     counts: Counts,
     health: Mutex<Health>,
+    waiting: Semaphore,
     /// Why the program has to end.
     fatal: watch::Sender<Option<Error>>,
 }
@@ -87,7 +91,8 @@ impl Hook {
         };
         let (fatal, _) = watch::channel(None);
         let (sink, health) = (OnceLock::new(), Mutex::default());
-        Ok(Self { path, secrets, sink, runtime, metrics, counts, health, fatal })
+        let waiting = Semaphore::new(WAITING_MAX);
+        Ok(Self { path, secrets, sink, runtime, metrics, counts, health, waiting, fatal })
     }
 
     /// Webhooks can be handed on from now on. The first sink stays.
@@ -117,6 +122,10 @@ impl Hook {
         })?;
         let Some(sink) = self.sink.get() else {
             return Err(self.not_sent(Error::retry("hand on a webhook", NOT_OPEN)));
+        };
+        let Ok(_turn) = self.waiting.try_acquire() else {
+            let why = "too many webhooks wait for the broker already";
+            return Err(self.not_sent(Error::retry("hand on a webhook", why)));
         };
         // Within the runtime: a timer can be made only there.
         let send = async { tokio::time::timeout(DELIVERY_WAIT, sink.send(webhook.record)).await };
@@ -167,16 +176,22 @@ impl Hook {
     }
 
     fn is_ready(&self) -> std::result::Result<(), String> {
-        let mut health = self.health();
-        if health.delivered_at.is_some_and(|at| at.elapsed() < READY_FOR) {
-            return Ok(());
-        }
-        if let Some((at, answer)) = &health.asked
-            && at.elapsed() < ASK_AGAIN_AFTER
-        {
-            return answer.clone();
-        }
         let Some(sink) = self.sink.get() else { return Err(NOT_OPEN.into()) };
+        {
+            let mut health = self.health();
+            if health.delivered_at.is_some_and(|at| at.elapsed() < READY_FOR) {
+                return Ok(());
+            }
+            if let Some((at, answer)) = &health.asked
+                && at.elapsed() < ASK_AGAIN_AFTER
+            {
+                return answer.clone();
+            }
+            // Asking takes its time, and webhooks do not wait for it; who comes meanwhile is told
+            // what was true before.
+            let before = health.asked.take().map_or_else(|| Err(NOT_OPEN.into()), |asked| asked.1);
+            health.asked = Some((Instant::now(), before));
+        }
         let answer = match sink {
             AnySink::Kafka(sink) => {
                 let asked = sink.cluster().and_then(|cluster| cluster.id());
@@ -184,7 +199,7 @@ impl Hook {
             }
             AnySink::Pipe(_) | AnySink::Memory(_) => Ok(()),
         };
-        health.asked = Some((Instant::now(), answer.clone()));
+        self.health().asked = Some((Instant::now(), answer.clone()));
         answer
     }
 

@@ -163,10 +163,14 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
             None => false,
             Some(Ending::ClosedPipe) => true,
             Some(Ending::End) => idle,
-            Some(Ending::Drain | Ending::Fatal(_)) => {
-                idle || self.drain_until.is_some_and(|until| Instant::now() >= until)
-            }
+            Some(Ending::Drain) => idle || self.is_out_of_time(),
+            // Nothing new is begun: it would end the same way.
+            Some(Ending::Fatal(_)) => self.tasks.is_empty() || self.is_out_of_time(),
         }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.drain_until.is_some_and(|until| Instant::now() >= until)
     }
 
     async fn step(&mut self, shutdown: &mut Shutdown) {
@@ -266,6 +270,9 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
     }
 
     fn begin_ready(&mut self) {
+        if matches!(self.ending, Some(Ending::Fatal(_))) {
+            return;
+        }
         while let Some((key, batch, attempt)) = self.lanes.begin(&self.policy) {
             let worker = self.worker.clone();
             let origins: Vec<String> =
@@ -305,7 +312,13 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
                         last_error = Some(error);
                     }
                 }
-                Fate::Fatal(error) => self.end(Ending::Fatal(error)),
+                Fate::Fatal(error) => {
+                    self.end(Ending::Fatal(error));
+                    // Read again at the next start, or kept with the rest of the lines.
+                    if !self.source.replays() {
+                        again.push(taken.clone());
+                    }
+                }
                 Fate::ClosedPipe => self.end(Ending::ClosedPipe),
             }
         }

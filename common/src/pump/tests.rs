@@ -241,6 +241,17 @@ async fn a_fatal_verdict_stops_the_program_and_leaves_the_record_unfinished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fatal_verdict_on_a_pipe_keeps_every_line_that_was_not_finished() {
+    let policy = Policy { in_flight_lanes_max: 1, ..Policy::default() };
+    let rig = rig(false, Actor::default(), policy);
+    rig.feed.record(0, "a", "fatal");
+    rig.feed.record(0, "b", "2");
+    let dead = rig.dead.clone();
+    assert_eq!(rig.exit().await.expect_err("fatal").kind, Kind::Fatal);
+    assert!(dead.values().contains(&"fatal".to_owned()), "{:?}", dead.values());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_signal_finishes_what_is_begun_and_leaves_the_rest_to_the_next_start() {
     let rig = rig(true, Actor::gated(), Policy { in_flight_lanes_max: 1, ..Policy::default() });
     rig.feed.record(0, "a", "1");

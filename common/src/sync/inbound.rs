@@ -190,10 +190,13 @@ fn live(entry: &mut Entry, news: &News) -> Took {
     let News { system, snapshot, seen, now, .. } = *news;
     let stamp = stamp_for(snapshot, &entry.customer.id);
     let mut took = Took::default();
-    if let Some(above) = stamp.filter(|stamp| stamp.version > entry.customer.version)
-        && holds(Rule::RestoredByStamp)
-    {
-        let owes = entry.leap_beyond(above.version, system, now);
+    let told = match seen {
+        Seen::Read { doubt, .. } => doubt.landed,
+        Seen::Event { .. } | Seen::Listing => 0,
+    };
+    let highest = stamp.map_or(0, |stamp| stamp.version).max(told);
+    if highest > entry.customer.version && holds(Rule::RestoredByStamp) {
+        let owes = entry.leap_beyond(highest, system, now);
         took.announce = owes.then(|| (API.to_owned(), Vec::new()));
     }
     let Some(sync) = entry.systems.get(system) else { return took };
@@ -229,13 +232,17 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
         Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
         // An event may say that the stamp was taken off, and which one; if it was ours.
         Seen::Event { previous, .. } if snapshot.stamp.is_none() => {
-            let is_others = snapshot.catalog_id.as_ref().is_some_and(|id| *id != entry.customer.id);
-            let ours = |before: &u64| !is_others && *before <= entry.customer.version;
+            let ours = |before: &u64| match &snapshot.catalog_id {
+                Some(id) => *id == entry.customer.id,
+                None => *before <= entry.customer.version,
+            };
             sync.seen.max(sync.acked).max(previous.stamp.filter(ours).unwrap_or(0))
         }
         Seen::Event { .. } | Seen::Listing => sync.seen.max(sync.acked),
     };
-    let copied = snapshot.stamp.is_some() && stamp.is_none();
+    // Another customer's link was copied over ours, with a stamp, or one was taken off later.
+    let copied = snapshot.catalog_id.as_ref().is_some_and(|id| *id != entry.customer.id)
+        && holds(Rule::CopiedLink);
     let unstamped = stamp.is_none() && (landed > 0 || copied);
     let contains = if holds(Rule::UnstampedContainsLanded) { landed } else { sync.seen };
     let s = if unstamped { contains } else { stamp.map_or(0, |stamp| stamp.version) };
@@ -264,11 +271,10 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     if !read && differs && holds(Rule::SameTimeIsInDoubt) {
         return Took::doubt(sync, landed, None).about(edits);
     }
-    let is_owed = sync.own(&Field::Stamp) > sync.acked.max(s);
     let mut took = settle(entry, &Counted { news, s }, took);
-    if read && unstamped && !is_owed && holds(Rule::StampPutBack) {
+    if read && unstamped && holds(Rule::StampPutBack) {
         // Somebody took the stamp off, or copied another customer's over it. Only with it does one
-        // know what has landed: put it back.
+        // know what has landed: put it back. One that is on its way may have landed before.
         let stamped = late::reassert(entry, system, &[Field::Stamp], now);
         took.announce = took.announce.or(stamped.announce);
     }

@@ -68,6 +68,9 @@ pub(super) fn reassert_overwritten(
     late: &LateWrite,
     now: Millis,
 ) -> Took {
+    // The stamp that it replaced may say, like any, that the catalog was restored.
+    let is_above = late.certain && late.to > entry.customer.version;
+    let owes = is_above && holds(Rule::RestoredByStamp) && entry.leap_beyond(late.to, system, now);
     let differing = entry.customer.fields.differing(&snapshot.fields);
     let Some(sync) = entry.systems.get(system) else { return Took::default() };
     let fields: BTreeSet<Field> = differing
@@ -81,7 +84,9 @@ pub(super) fn reassert_overwritten(
     let stamp = stamp_for(snapshot, &entry.customer.id);
     let overtaken = stamp.is_some_and(|stamp| stamp.version >= late.to);
     if overtaken && (fields.is_empty() || !late.certain) {
-        return Took::nothing("a late write of ours was overtaken again");
+        let announce = owes.then(|| (API.to_owned(), Vec::new()));
+        let note = Some("a late write of ours was overtaken again");
+        return Took { touched: owes, announce, note, ..Took::default() };
     }
     let stamp = [Field::Stamp].into_iter().filter(|_| holds(Rule::LateWriteStamp));
     let fields: Vec<Field> = fields.into_iter().chain(stamp).collect();

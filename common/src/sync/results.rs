@@ -4,7 +4,7 @@
 use super::inbound::{Took, deleted_there};
 use super::policy::Deletes;
 use super::rules::Rule;
-use super::state::{Entry, Refusal};
+use super::state::{Entry, Refusal, SyncState};
 use crate::in_force::holds;
 use crate::record::{API, Millis, Outcome, SyncResult};
 
@@ -30,7 +30,11 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
     }
     match result.outcome {
         Outcome::Failed => {
-            if !sync.gone {
+            // What came after it was not refused with it, and is still on its way.
+            let is_old = sync.acked > result.version
+                || sync.own.values().any(|own| *own > result.version)
+                || sync.deleted_version.is_some_and(|version| version > result.version);
+            if !sync.gone && !is_old {
                 sync.error = Some(result.error.clone().unwrap_or_else(|| "refused".into()));
             }
             return took;
@@ -55,7 +59,7 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
         Outcome::Created | Outcome::Updated | Outcome::Skipped => {}
     }
     if holds(Rule::AckedByResult) {
-        sync.acked = sync.acked.max(result.version);
+        sync.acked = sync.acked.max(acknowledged(sync, result));
     }
     sync.forget_error();
     for (field, why) in &result.refused {
@@ -66,4 +70,24 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
         }
     }
     took
+}
+
+/// What they have now. The result of an edit never says that a deletion was done: it may bear a
+/// number that the deletion has too, or a higher one, if the catalog was restored since.
+fn acknowledged(sync: &SyncState, result: &SyncResult) -> u64 {
+    match (result.outcome, sync.deleted_version) {
+        (Outcome::Created | Outcome::Updated | Outcome::Skipped, Some(deletion))
+            if holds(Rule::DeletionStaysOwed) =>
+        {
+            result.version.min(deletion - 1)
+        }
+        (
+            Outcome::Created
+            | Outcome::Updated
+            | Outcome::Skipped
+            | Outcome::Deleted
+            | Outcome::Failed,
+            _,
+        ) => result.version,
+    }
 }

@@ -70,6 +70,7 @@ rules! {
     NamedOnlyIfStamped: "a catalog_id without a stamp makes the link",
     LostAreBornAgain: "a customer that the catalog lost is a duplicate",
     CopiedStamp: "another customer's stamp is taken for ours",
+    CopiedLink: "a customer with another's catalog_id is taken as it is",
     DeletedThere: "a deleted customer is taken for a live one",
     GoneStays: "a snapshot from before its deletion is taken in",
     DeletedHereStays: "a snapshot of a customer deleted here is taken in",
@@ -113,5 +114,6 @@ rules! {
     LinkByResult: "a result sets no link",
     AckedByResult: "a result is no acknowledgement",
     RefusedIfNotNewer: "a refusal of an old value refuses a newer one",
+    DeletionStaysOwed: "the result of an edit acknowledges a deletion",
     FoundNothingStaysOwed: "a deletion that found nothing is done though the customer turned up",
 }

@@ -1,5 +1,7 @@
 //! What simulated histories found, each as the few steps it takes.
 
+mod healed;
+
 use super::announce::{self, Envelope};
 use super::inbound::{self, Doubt, Seen, Took};
 use super::late::LateWrite;
@@ -338,4 +340,16 @@ fn the_stamp_of_a_copy_that_was_taken_off_says_nothing_of_what_has_landed() {
     let doubt = event(&mut entry, &bare, T, &previous).doubt.expect("in doubt");
     read(&mut entry, &bare, T, &doubt);
     assert!(sync(&mut entry).pending().contains_key(&Field::Name), "our edit is still owed");
+}
+
+#[test]
+fn the_refusal_of_an_old_version_is_none_of_what_came_after_it() {
+    let mut entry = ada();
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    let failed =
+        |version| SyncResult { error: Some("no".into()), ..result(version, Outcome::Failed, None) };
+    results::on_result(&mut entry, &failed(1), Deletes::Mirror, NOW);
+    assert_eq!(sync(&mut entry).error, None);
+    results::on_result(&mut entry, &failed(2), Deletes::Mirror, NOW);
+    assert_eq!(sync(&mut entry).error.as_deref(), Some("no"));
 }

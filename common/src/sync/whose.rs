@@ -7,7 +7,7 @@ use super::rules::Rule;
 use super::state::{Entry, LEAP, SyncState};
 use crate::in_force::holds;
 use crate::record::validate::check_id;
-use crate::record::{Customer, Millis, Snapshot};
+use crate::record::{Customer, Field, Millis, Snapshot};
 
 /// Whose snapshot it is.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -61,9 +61,10 @@ pub fn born(
     seen: &Seen,
     now: Millis,
 ) -> Entry {
+    let (stamp, overwritten) = (snapshot.stamp_version(), overwritten(snapshot, seen));
+    let highest = stamp.max(overwritten.unwrap_or(0));
     // One that the catalog lost has had versions that nobody knows.
-    let stamp = snapshot.stamp_version();
-    let version = if stamp == 0 { 1 } else { stamp + LEAP };
+    let version = if highest == 0 { 1 } else { highest + LEAP };
     let customer = Customer {
         id,
         version,
@@ -80,8 +81,9 @@ pub fn born(
             sync.gone = snapshot.deleted;
             sync.shadow = snapshot.fields.clone();
             sync.observed = 1;
-            (sync.seen, sync.acked) = (stamp, stamp);
+            (sync.seen, sync.acked) = (highest, highest);
             sync.remote_at = time_of(seen, UNKNOWN);
+            sync.own.extend(overwritten.map(|_| (Field::Stamp, version)));
         } else {
             sync.first = Some(snapshot.fields.clone());
             sync.first_at = Some(now);
@@ -91,4 +93,11 @@ pub fn born(
         entry.systems.insert((*name).to_owned(), sync);
     }
     entry
+}
+
+/// The higher stamp that a late write of ours replaced, if the event that gives birth tells of one.
+/// Nobody knows any more what it overwrote, but with the stamp put back what comes next counts.
+fn overwritten(snapshot: &Snapshot, seen: &Seen) -> Option<u64> {
+    let (Seen::Event { previous, .. }, Some(stamp)) = (seen, &snapshot.stamp) else { return None };
+    previous.stamp.filter(|before| *before > stamp.version && holds(Rule::LateWrite))
 }

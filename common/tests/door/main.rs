@@ -3,6 +3,7 @@
 
 mod limits;
 mod messages;
+mod shares;
 mod smuggling;
 mod streams;
 mod support;

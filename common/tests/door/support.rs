@@ -1,7 +1,7 @@
 //! A server with a handler that tells what reached it, and a client that sends raw bytes.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -18,6 +18,12 @@ pub const LIMITS: Limits = Limits::DEFAULT;
 
 /// The longest body of `/echo`.
 pub const BODY_BYTES_MAX: usize = 1000;
+
+/// The longest body of `/bulk`.
+pub const BULK_BYTES_MAX: usize = 1024 * 1024;
+
+/// The length of what `/large` answers: more than sockets buffer.
+pub const LARGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What happened inside.
 #[derive(Default)]
@@ -68,7 +74,8 @@ impl Drop for Endless {
 impl Handler for App {
     fn admit(&self, request: &Request) -> Result<BodyPlan, Problem> {
         match request.path.as_str() {
-            "/lines" | "/back" => Ok(BodyPlan::Stream),
+            "/lines" | "/back" | "/large" => Ok(BodyPlan::Stream),
+            "/bulk" => Ok(BodyPlan::Gather { bytes_max: BULK_BYTES_MAX }),
             "/json" => {
                 request.expect_content_type(&["application/json"])?;
                 Ok(BodyPlan::Gather { bytes_max: BODY_BYTES_MAX })
@@ -85,13 +92,14 @@ impl Handler for App {
             "/lines" => lines(&self.0, request),
             "/back" => Ok(Response::stream("text/plain", request.stream(StreamLimits::BULK)?)),
             "/endless" => Ok(Response::stream("text/plain", Endless(Arc::clone(&self.0)))),
-            "/large" => Ok(Response::bytes(200, "text/plain", vec![b'x'; 32 * 1024 * 1024])),
+            "/large" => Ok(Response::bytes(200, "text/plain", vec![b'x'; LARGE_BYTES])),
             "/stream" => Ok(Response::stream("text/plain", std::io::repeat(b'x').take(100_000))),
             "/wait" => {
                 let gate = self.0.gate.lock().unwrap();
                 drop(self.0.opened.wait_while(gate, |is_open| !*is_open).unwrap());
                 Ok(Response::text(200, "waited"))
             }
+            "/bulk" => Ok(Response::text(200, request.body(BULK_BYTES_MAX)?.len().to_string())),
             _ => Ok(Response::bytes(200, "text/plain", request.body(BODY_BYTES_MAX)?.to_vec())),
         }
     }
@@ -135,11 +143,21 @@ pub fn start(limits: Limits) -> Running {
 
 impl Running {
     pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.server.address()).expect("connect");
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { reader: BufReader::new(stream) }
+        Client::of(TcpStream::connect(self.server.address()).expect("connect"))
+    }
+
+    /// From another machine, as it seems: all of 127.0.0.0/8 is here.
+    pub fn connect_from(&self, last: u8) -> Client {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let stream = runtime.expect("a runtime").block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            let from = IpAddr::from([127, 0, 0, last]);
+            socket.bind(SocketAddr::new(from, 0)).expect("an address of this machine");
+            let stream = socket.connect(self.server.address()).await.expect("connect");
+            stream.into_std().expect("a socket")
+        });
+        stream.set_nonblocking(false).unwrap();
+        Client::of(stream)
     }
 
     /// Sends this on a connection of its own and returns the answer, and whether it was closed.
@@ -152,6 +170,23 @@ impl Running {
 
 pub struct Client {
     reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn of(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { reader: BufReader::new(stream) }
+    }
+
+    /// Something has arrived, if only the end.
+    pub fn has_heard(&self) -> bool {
+        self.stream().set_nonblocking(true).unwrap();
+        let heard = self.stream().peek(&mut [0]);
+        self.stream().set_nonblocking(false).unwrap();
+        !heard.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
 }
 
 #[derive(Debug)]

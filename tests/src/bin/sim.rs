@@ -25,6 +25,9 @@ const SCOPE: Scope = Scope {
     within: Duration::from_secs(4 * 60),
 };
 
+/// Of a mix that fails often, so many of its seeds are printed.
+const SEEDS_MAX: usize = 20;
+
 struct Args {
     histories: u64,
     seed: Option<u64>,
@@ -269,6 +272,9 @@ fn shortest(name: &str, failures: &[Failure]) {
     }
     for (kind, count) in &kinds {
         println!("  {count:>6} {kind}");
+    }
+    for failure in failures.iter().take(SEEDS_MAX) {
+        println!("  --mix {name} --seed {}: {}", failure.seed, failure.why);
     }
     let Some(mix) = mix::named(name).map(Rc::new) else { return };
     let mut best: Option<(usize, u64)> = None;

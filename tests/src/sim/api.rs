@@ -194,6 +194,7 @@ impl World {
         let change = Rc::clone(&self.sent[at]);
         if let Some(customer) = self.customer_named(&change.subject) {
             self.excuse(customer, "a stalled relay produced an old record again");
+            self.truth[customer].stale = true;
         }
         self.produce(&change);
         true
@@ -241,13 +242,18 @@ impl World {
         let leaps = !self.rng.fault(self.mix.restored_unsaid);
         self.log(|_| format!("the catalog is restored from the backup; it is told: {leaps}"));
         self.hook_crash();
+        // One leap for each time, so that none ends where another did.
+        self.restores += 1;
+        let leap = LEAP * self.restores;
         let known = backup.entries.len();
         for (customer, entry) in backup.entries.into_iter().enumerate() {
+            // One that it had lost before gets no leap: it is not in the file.
+            let leaps = leaps && !backup.lost[customer];
             self.truth[customer].restored(self.entries[customer].customer.version, leaps);
             self.entries[customer] = entry;
             self.lost[customer] = backup.lost[customer];
             if leaps {
-                self.entries[customer].customer.version += LEAP;
+                self.entries[customer].customer.version += leap;
             }
         }
         for customer in known..self.entries.len() {

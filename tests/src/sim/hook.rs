@@ -88,10 +88,16 @@ impl World {
         match inbound::whose(STRIPE, snapshot, linked.is_some(), named_entry) {
             Whose::Ours => {
                 if let Some(customer) = linked.or(named) {
+                    if linked.is_none() {
+                        self.belongs_to(customer, snapshot);
+                    }
                     self.take(customer, snapshot, seen, authors, event);
                 }
             }
-            Whose::Duplicate => self.inbox_add(event),
+            Whose::Duplicate => {
+                self.passed_over(snapshot);
+                self.inbox_add(event);
+            }
             Whose::Born { id } => {
                 if self.customer_named(&id).is_none() {
                     self.bear(id, snapshot, seen, authors);
@@ -116,15 +122,7 @@ impl World {
             }
             None => self.add_entry(entry),
         };
-        // One that was made for a customer that the catalog lost, and whose stamp a person took off,
-        // is taken for one born at Stripe.
-        let made_for = Stripe::index(&snapshot.id)
-            .and_then(|object| self.stripe.customers[object].made_for.as_ref())
-            .and_then(|id| self.entries.iter().position(|entry| entry.customer.id == *id));
-        if made_for.is_some_and(|of| of != customer && self.truth[of].unstamped) {
-            self.truth[customer].excused = true;
-            self.truth[customer].beyond = true;
-        }
+        self.belongs_to(customer, snapshot);
         let is_gone = Stripe::index(&snapshot.id)
             .is_some_and(|at| self.stripe.customers[at].snapshot.deleted);
         let truth = &mut self.truth[customer];

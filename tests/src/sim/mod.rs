@@ -9,6 +9,7 @@ pub mod broker;
 pub mod explore;
 pub mod hook;
 pub mod mix;
+pub mod mixed_up;
 pub mod mover;
 pub mod mutations;
 pub mod people;
@@ -69,6 +70,8 @@ pub struct World {
     pub entries: Vec<Entry>,
     pub lost: Vec<bool>,
     pub backup: Option<Backup>,
+    /// How often a backup was put back, told or not.
+    pub restores: u64,
     pub outbox: VecDeque<Rc<Change>>,
     pub relayed: usize,
     /// Records produced and forgotten, for relays that stall.
@@ -160,6 +163,7 @@ impl World {
             entries: Vec::new(),
             lost: Vec::new(),
             backup: None,
+            restores: 0,
             outbox: VecDeque::new(),
             relayed: 0,
             sent: Vec::new(),

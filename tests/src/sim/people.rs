@@ -101,9 +101,7 @@ impl World {
         let events = self.stripe.events.len();
         self.stripe.change(to, &[metadata], author, stamp.as_ref(), now, &mut self.rng);
         if events == self.stripe.events.len() {
-            // The link is no field of ours, but it changed.
-            let kind = EventKind::Updated;
-            self.stripe.event(to, kind, Previous::default(), now, &mut self.rng);
+            self.stripe.link_changed(to, now, &mut self.rng);
         }
         true
     }

@@ -281,8 +281,10 @@ impl Stripe {
     fn update_ours(&mut self, step: &Step, now: Millis, rng: &mut Rng) -> Option<Effect> {
         let Step::Update { customer, id, fields, stamp, .. } = step else { return None };
         let object = Self::index(id)?;
+        let mut relinked = false;
         if holds(Rule::LinkWithEveryUpdate) {
-            self.customers[object].snapshot.catalog_id = Some(customer.clone());
+            let link = self.customers[object].snapshot.catalog_id.replace(customer.clone());
+            relinked = link.as_ref() != Some(customer);
         }
         self.writes += 1;
         self.customers[object].stamped = true;
@@ -291,7 +293,11 @@ impl Stripe {
         let (authors, last) = (self.customers[object].authors, self.customers[object].changed);
         let author = Author::Ours(stamp.version);
         let stamp = Some(stamp).filter(|_| holds(Rule::StampWithEveryUpdate));
+        let events = self.events.len();
         self.change(object, &fields, author, stamp, now, rng);
+        if relinked && events == self.events.len() {
+            self.link_changed(object, now, rng);
+        }
         Some(Effect { object, before: Some((before, authors)), last })
     }
 
@@ -333,6 +339,11 @@ impl Stripe {
         if !empty || rng.chance(500) {
             self.event(object, EventKind::Updated, previous, now, rng);
         }
+    }
+
+    /// Nothing but `catalog_id` changed: it is no field of ours, but there is an event.
+    pub fn link_changed(&mut self, object: usize, now: Millis, rng: &mut Rng) {
+        self.event(object, EventKind::Updated, Previous::default(), now, rng);
     }
 
     pub fn delete(&mut self, object: usize, now: Millis, rng: &mut Rng) -> Effect {

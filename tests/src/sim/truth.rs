@@ -54,6 +54,8 @@ pub struct Truth {
     pub unstamped: bool,
     /// And it was created a second time therefore, or a late write came on top.
     pub beyond: bool,
+    /// A stalled relay produced an old record of it again: what that brings is as a late write.
+    pub stale: bool,
 }
 
 impl World {
@@ -102,7 +104,9 @@ impl World {
         }
         let Step::Update { fields, stamp, .. } = step else { return };
         let last = before.stamp_version();
-        if late {
+        let newer = |edit: &Edit| edit.landed.is_some() && edit.version > stamp.version;
+        let stale = self.truth[customer].stale && self.truth[customer].edits.iter().any(newer);
+        if late || stale {
             // Without the stamp nothing tells a late write from a person's edit; nor where a
             // number may mean two changes.
             let truth = &mut self.truth[customer];
@@ -340,8 +344,15 @@ impl World {
         if has_failed {
             return None;
         }
+        // Nobody told that it was restored, and the number of this edit meant another before.
+        let taken_for_done = |field: &Field| {
+            let own = sync.own(field);
+            0 < own && own <= truth.unsaid && own <= sync.acked
+        };
         let differing = entry.customer.fields.differing(&made.snapshot.fields);
-        let wrong = differing.into_iter().find(|field| !sync.refused.contains_key(field))?;
+        let wrong = differing
+            .into_iter()
+            .find(|field| !sync.refused.contains_key(field) && !taken_for_done(field))?;
         Some(format!(
             "{wrong} is {} in the catalog and {} at Stripe",
             show_value(entry.customer.fields.get(&wrong)),

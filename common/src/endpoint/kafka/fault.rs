@@ -114,8 +114,10 @@ impl Outage {
 
     /// Something fails, or did until a moment ago.
     pub fn is_recent(&self) -> bool {
+        // Before the other lock: whoever says that it works again takes them in this order too.
+        let is_troubled = self.trouble().is_some();
         let over_at = self.over_at.lock().unwrap_or_else(PoisonError::into_inner);
-        self.trouble().is_some() || over_at.is_some_and(|at| at.elapsed() < RECENT)
+        is_troubled || over_at.is_some_and(|at| at.elapsed() < RECENT)
     }
 
     /// What failed last and did not work since.

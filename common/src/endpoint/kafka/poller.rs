@@ -90,6 +90,19 @@ impl Shared {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Pauses partitions that were just assigned, if the others are paused.
+    fn pause_as_the_others(&self, consumer: &Consumer, list: &TopicPartitionList) {
+        let mut is_paused = false;
+        // The program may go on between the look and the pause, and would leave these behind.
+        while self.paused.load(Ordering::SeqCst) != is_paused {
+            is_paused = !is_paused;
+            let result = if is_paused { consumer.pause(list) } else { consumer.resume(list) };
+            if let Err(error) = result {
+                debug!("{}: pause {is_paused}: {error}", self.names());
+            }
+        }
+    }
+
     fn to_assign(&self) -> MutexGuard<'_, Vec<Key>> {
         self.to_assign.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,7 +225,8 @@ impl ConsumerContext for Context {
             // Where to begin is a question to the broker: asked outside of the callback, and
             // again until it is answered. Until then librdkafka waits with the assignment.
             shared.to_assign().extend(shared.keys(list));
-            if list.count() == 0 {
+            // While closing nobody else answers, and librdkafka would wait for ever.
+            if list.count() == 0 || shared.stop.load(Ordering::Relaxed) {
                 self.assign(consumer, list);
             }
             return;
@@ -418,11 +432,7 @@ impl Poller {
         if self.consumer.context().assign(&self.consumer, &list) {
             info!("{}: got {} partitions", self.shared.names(), begins.len());
         }
-        if self.shared.paused.load(Ordering::Relaxed)
-            && let Err(error) = self.consumer.pause(&list)
-        {
-            debug!("{}: pause: {error}", self.shared.names());
-        }
+        self.shared.pause_as_the_others(&self.consumer, &list);
         self.assign_at = Instant::now();
         false
     }

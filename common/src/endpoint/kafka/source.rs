@@ -85,7 +85,7 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, paused: bool) {
-        self.shared.paused.store(paused, Ordering::Relaxed);
+        self.shared.paused.store(paused, Ordering::SeqCst);
         let Some(consumer) = self.shared.consumer.get().and_then(std::sync::Weak::upgrade) else {
             return;
         };

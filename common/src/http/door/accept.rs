@@ -32,7 +32,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub fn fit(limits: Limits) -> Limits {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = (limits.connections_max + DESCRIPTORS_KEPT) as u64;
+    let wanted = limits.connections_max.saturating_add(DESCRIPTORS_KEPT) as u64;
     let current = current.unwrap_or(u64::MAX);
     let raised = wanted.min(maximum.unwrap_or(u64::MAX)).max(current);
     let rise = Rlimit { current: Some(raised), maximum };
@@ -41,14 +41,16 @@ pub fn fit(limits: Limits) -> Limits {
     } else {
         current
     };
-    let room = usize::try_from(current).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT);
+    let current = usize::try_from(current).unwrap_or(usize::MAX);
+    // Where there are few, half of them: a door without a place would serve nobody.
+    let room = (current - DESCRIPTORS_KEPT.min(current / 2)).max(1);
     if room >= limits.connections_max {
         return limits;
     }
     log::warn!("only {room} connections are taken: more would need a higher ulimit -n");
     Limits {
         connections_per_address_max: limits.connections_per_address_max.min(room.div_ceil(4)),
-        connections_max: room.max(1),
+        connections_max: room,
         ..limits
     }
 }

@@ -72,7 +72,7 @@ async fn send_stream(
         let (back, piece) = made.await.map_err(io::Error::other)?;
         reader = back;
         match piece? {
-            Some(piece) => wire::write_while(shared, stream, &piece, arrived).await?,
+            Some(piece) => wire::write_piece(shared, stream, &piece, arrived).await?,
             None if is_chunked => return wire::write(shared, stream, LAST).await,
             None => return Ok(()),
         }

@@ -133,7 +133,7 @@ impl Drop for Seat {
 }
 
 /// In IPv6 one machine has a whole /64 network to come from.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))

@@ -16,7 +16,8 @@ use super::body::Body;
 use super::budget::Share;
 use super::census::Seat;
 use super::end::{
-    End, Refusal, broken, busy, cut_short, permit, refused, refused_as, too_many_streams, too_slow,
+    End, Refusal, broken, busy, cut_short, permit, refused, refused_as, too_many_streams, too_much,
+    too_slow,
 };
 use super::head::{self, Finder, Framing, Head};
 use super::limits::{HEAD_PIECE_BYTES, HELD_FREELY_BYTES, Limits};
@@ -41,7 +42,7 @@ type Done<T> = std::result::Result<T, End>;
 
 impl Connection {
     pub fn new(shared: Arc<Shared>, stream: TcpStream, peer: IpAddr, seat: Seat) -> Self {
-        let share = shared.incoming.share();
+        let share = shared.incoming.share(peer);
         Self { shared, stream, peer, seat, buffer: Vec::new(), share }
     }
 
@@ -72,13 +73,15 @@ impl Connection {
         if self.buffer.is_empty() {
             // Who waits for a request holds no memory for it.
             self.buffer = Vec::new();
-            self.share.hold(0);
         }
         let limits = self.shared.limits;
         let mut finder = Finder::default();
         let mut until = tokio::time::Instant::now() + limits.idle_time;
         let mut is_begun = false;
         loop {
+            if !self.holds(0) {
+                return Err(refused(too_much()));
+            }
             // RFC 9112, 2.2: some clients send an empty line after a body.
             if !is_begun && self.buffer.starts_with(b"\r\n") {
                 self.buffer.drain(..2);
@@ -112,12 +115,10 @@ impl Connection {
                     Err(_) => return Err(End::Gone),
                 },
                 () = self.seat.taken() => return Err(End::Gone),
+                () = self.share.cut() => return Err(refused(too_much())),
             };
             if count == 0 {
                 return Err(End::Gone);
-            }
-            if !self.holds(0) {
-                return Err(refused(busy(Problem::new(503, "too much is on its way"))));
             }
         }
     }
@@ -138,13 +139,15 @@ impl Connection {
         }
         let plan = self.admit(&head)?;
         if let Some(BodyPlan::Stream) = plan {
+            self.share.keep();
             return upload::serve(self, head).await;
         }
         let bytes = match plan {
             Some(BodyPlan::Gather { bytes_max }) => self.gather(&head, bytes_max).await?,
             Some(BodyPlan::Stream) | None => Vec::new(),
         };
-        let Some(_permit) = permit(&self.shared.requests) else {
+        self.share.keep();
+        let Some(permit) = permit(&self.shared.requests) else {
             let problem = busy(Problem::new(503, "too many requests are in progress"));
             let (request, _) = head.request();
             self.shared.observe(&request, problem.status, Instant::now());
@@ -152,6 +155,10 @@ impl Connection {
         };
         let reply = self.hand_on(&head, Arriving::Gathered(bytes), plan.is_some());
         let reply = reply.await.map_err(|_| refused_as(&head, broken()))?;
+        // The worker is free again and the body is gone, however slowly the answer is taken.
+        drop(permit);
+        self.holds(0);
+        self.share.keep();
         let stays = head.keeps_alive && !self.shared.is_stopping();
         self.answer(reply, &head, stays).await
     }
@@ -191,14 +198,18 @@ impl Connection {
                 return Ok(bytes);
             }
             if !self.holds(bytes.capacity()) {
-                return Err(refused(busy(Problem::new(503, "too much is on its way"))));
+                return Err(refused(too_much()));
             }
             let until = begun + Limits::time_for(self.shared.limits.body_time, bytes.len());
             let read = wire::read(&mut self.stream, &mut self.buffer);
-            match timeout_at(until, read).await {
-                Ok(Ok(0)) => return Err(refused(cut_short())),
-                Ok(read) => read?,
-                Err(_) => return Err(refused(too_slow("the body"))),
+            tokio::select! {
+                biased;
+                read = timeout_at(until, read) => match read {
+                    Ok(Ok(0)) => return Err(refused(cut_short())),
+                    Ok(read) => read?,
+                    Err(_) => return Err(refused(too_slow("the body"))),
+                },
+                () = self.share.cut() => return Err(refused(too_much())),
             };
         }
     }
@@ -239,7 +250,12 @@ impl Connection {
             },
         };
         send(&self.shared, &self.stream, reply, head, stays, &AtomicU64::new(0)).await?;
-        if stays { Ok(()) } else { Err(End::Finished) }
+        match stays {
+            true => Ok(()),
+            // It did not know that this is the last answer, and may have sent the next request.
+            false if head.keeps_alive => Err(End::Unread),
+            false => Err(End::Finished),
+        }
     }
 
     /// An answer that needs no worker.
@@ -255,6 +271,9 @@ impl Connection {
 
     async fn refuse(mut self, refusal: Refusal) {
         let Refusal { problem, request } = refusal;
+        // What it has sent is of no use any more.
+        self.buffer = Vec::new();
+        self.share.hold(0);
         let status = problem.status;
         crate::http::server::log_inside(&request, &problem);
         self.shared.observe(&request, status, Instant::now());

@@ -17,7 +17,7 @@ pub enum End {
     Finished,
     /// This is said, and then it ends.
     Refused(Box<Refusal>),
-    /// The answer was sent before all of the request had come.
+    /// The answer was sent, but something of the client's is unread or may still come.
     Unread,
 }
 
@@ -63,6 +63,10 @@ pub fn cut_short() -> Problem {
 
 pub fn too_slow(what: &str) -> Problem {
     Problem::new(408, format!("{what} came too slowly"))
+}
+
+pub fn too_much() -> Problem {
+    busy(Problem::new(503, "too much is on its way"))
 }
 
 pub fn too_many_streams() -> Problem {

@@ -11,7 +11,8 @@ pub struct Limits {
     /// Of one address (of one /64 network in IPv6), by the same rule: a quarter of all, so that no
     /// single machine can take all places, and a proxy in front has enough.
     pub connections_per_address_max: usize,
-    /// Requests in a worker's hands or waiting for one. Beyond it: 503.
+    /// Requests in a worker's hands or waiting for one. Beyond it: 503. Answers that are being taken
+    /// are not among them: who reads slowly must not keep others from being answered.
     pub requests_max: usize,
     /// From the first byte of a head to its last. Beyond it: 408.
     pub head_time: Duration,
@@ -61,13 +62,15 @@ pub const HEADERS_MAX: usize = 100;
 /// The longest path and query. Beyond it: 414.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
 
-/// Memory for all that has arrived and waits: long heads, bodies, pipelines. Beyond it: 503.
+/// Memory for all that has arrived and waits: long heads, bodies, pipelines. One address may have a
+/// quarter. Beyond it whoever has held longest without being whole is told 503.
 pub const INCOMING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What a connection may always hold besides: most heads, and most bodies, are no longer.
 pub const HELD_FREELY_BYTES: usize = 4 * 1024;
 
-/// Memory for answers that are not taken at once. Beyond it whoever is slow is cut off.
+/// Memory for answers that are not taken at once, by the same rule: beyond it whoever has taken
+/// longest is cut off. Pieces of streams do not count: they are one for each of [`STREAMS_MAX`].
 pub const OUTGOING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Streamed bodies at once, since each holds a worker. Beyond it: 503.
@@ -115,8 +118,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How many of those that waited longest are looked at for one of a full address.
 pub const EVICTION_SCAN_MAX: usize = 256;
 
-/// Descriptors that are left to the rest of the program: database, broker, logs.
-pub const DESCRIPTORS_KEPT: usize = 128;
+/// Descriptors that are left to the rest of the program: a database reader for each worker, of two
+/// or three descriptors, spooled uploads, broker, logs.
+pub const DESCRIPTORS_KEPT: usize = 512;
 
 /// When a client that was told 503 should come again.
 pub const RETRY_AFTER_SECONDS: &str = "1";

@@ -23,7 +23,7 @@ type Pieces = mpsc::Sender<Result<Piece, Problem>>;
 pub async fn serve(connection: &mut Connection, head: Head) -> Result<(), End> {
     let full = || busy(Problem::new(503, "too many bodies are being read"));
     let permits = (permit(&connection.shared.uploads), permit(&connection.shared.requests));
-    let (Some(_upload), Some(_request)) = permits else { return Err(refused_as(&head, full())) };
+    let (Some(_upload), Some(request)) = permits else { return Err(refused_as(&head, full())) };
     connection.invite(&head).await?;
     let (pieces, arriving) = mpsc::channel(PIECES_WAITING_MAX);
     let replied = connection.hand_on(&head, Arriving::Stream(arriving, Handle::current()), true);
@@ -38,6 +38,8 @@ pub async fn serve(connection: &mut Connection, head: Head) -> Result<(), End> {
     };
     let answer = async {
         let reply = replied.await.map_err(|_| refused_as(&head, broken()))?;
+        // The worker is free again, however slowly the answer is taken.
+        drop(request);
         let is_open_ended = matches!(reply.body, ReplyBody::Stream { is_chunked: false, .. });
         let stays = is_read.load(Ordering::Relaxed)
             && head.keeps_alive

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
+use super::budget::Share;
 use super::limits::{HELD_FREELY_BYTES, LINGER_BYTES_MAX, LINGER_TIME, Limits, PIECE_BYTES};
 
 thread_local! {
@@ -43,34 +44,56 @@ pub async fn read(
     read_some(source, buffer, PIECE_BYTES).await
 }
 
-/// Sends all of it, or fails when it is not taken in time, or when too much is not taken in all.
+/// Sends all of it, or fails when it is not taken in time, or when too much is not taken in all and
+/// this has waited longest.
 pub async fn write(shared: &Shared, stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-    write_while(shared, stream, bytes, &AtomicU64::new(0)).await
+    let share = if bytes.len() > HELD_FREELY_BYTES {
+        Some(shared.outgoing.share(stream.peer_addr()?.ip()))
+    } else {
+        None
+    };
+    write_all(shared, stream, bytes, share, &AtomicU64::new(0)).await
 }
 
-/// The same, but its time begins anew while bytes of the client's body arrive, which are counted by
+/// The same for a piece of a stream, whose memory does not count: there are no more of them than
+/// streams. Its time begins anew while bytes of the client's body arrive, which are counted by
 /// `arrived`: most clients read nothing of an answer before they have sent their whole body.
-pub async fn write_while(
+pub async fn write_piece(
     shared: &Shared,
     stream: &TcpStream,
     bytes: &[u8],
     arrived: &AtomicU64,
 ) -> io::Result<()> {
+    write_all(shared, stream, bytes, None, arrived).await
+}
+
+async fn write_all(
+    shared: &Shared,
+    stream: &TcpStream,
+    bytes: &[u8],
+    mut share: Option<Share>,
+    arrived: &AtomicU64,
+) -> io::Result<()> {
+    let too_much = || Err(io::ErrorKind::QuotaExceeded.into());
     let mut rest = bytes;
     let mut begun = Instant::now();
     let mut arrived_before = arrived.load(Ordering::Relaxed);
-    let mut share = shared.outgoing.share();
     while !rest.is_empty() {
         match stream.try_write(rest) {
             Ok(taken) => rest = &rest[taken..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if bytes.len() > HELD_FREELY_BYTES && !share.hold(bytes.len()) {
-                    return Err(io::ErrorKind::QuotaExceeded.into());
+                if share.as_mut().is_some_and(|share| !share.hold(bytes.len())) {
+                    return too_much();
                 }
                 // More time for what was taken: who takes nothing has only the first of it.
                 let taken = bytes.len() - rest.len();
                 let time = Limits::time_for(shared.limits.write_time, taken);
-                match timeout_at(begun + time, stream.writable()).await {
+                let in_time = tokio::select! {
+                    biased;
+                    in_time = timeout_at(begun + time, stream.writable()) => in_time,
+                    () = cut(share.as_ref()) => return too_much(),
+                };
+                match in_time {
                     Ok(writable) => writable?,
                     Err(elapsed) => {
                         let arrived = arrived.load(Ordering::Relaxed);
@@ -85,6 +108,13 @@ pub async fn write_while(
         }
     }
     Ok(())
+}
+
+async fn cut(share: Option<&Share>) {
+    match share {
+        Some(share) => share.cut().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Says that nothing more will come, and drops what the client still sends, for a while: to close
