@@ -1,5 +1,6 @@
 // The history of a customer, newest first. Versions count without gaps, so the newest so many are
-// those after a number.
+// those after a number; only a restored catalog has leapt, and what is older than that leap is not
+// shown here, but by the API.
 
 import { customerPath, get, query } from "./api.js";
 import { capital, h, keyed, label, when } from "./dom.js";
