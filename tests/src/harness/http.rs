@@ -68,3 +68,16 @@ pub fn ask(method: &str, url: &str, body: Option<&Json>) -> Reply {
     call(method, url, headers, text.as_deref().map(str::as_bytes))
         .unwrap_or_else(|| panic!("no answer: {method} {url}"))
 }
+
+/// One call of Stripe's API with another key than the programs': a person's.
+///
+/// # Panics
+/// When nobody answers.
+pub fn as_person(method: &str, url: &str, form: &str) -> Reply {
+    let headers = [
+        ("authorization", "Bearer sk_test_person"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let body = (method == "POST").then_some(form.as_bytes());
+    call(method, url, &headers, body).unwrap_or_else(|| panic!("no answer: {method} {url}"))
+}

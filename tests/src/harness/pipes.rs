@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::http::{Reply, ask, call};
+use super::http::{Reply, as_person, ask};
 use super::process::{Program, command};
 use super::world::{KEY, SECRET};
 
@@ -62,13 +62,7 @@ impl Pipes {
 
     /// One call of Stripe's API with another key than the programs': a person's.
     pub fn stripe(&self, method: &str, path: &str, form: &str) -> Reply {
-        let headers = [
-            ("authorization", "Bearer sk_test_person"),
-            ("content-type", "application/x-www-form-urlencoded"),
-        ];
-        let body = (method == "POST").then_some(form.as_bytes());
-        call(method, &format!("{}{path}", self.sim_url), &headers, body)
-            .unwrap_or_else(|| panic!("stripe-sim does not answer {method} {path}"))
+        as_person(method, &format!("{}{path}", self.sim_url), form)
     }
 
     /// Makes `stripe-sim` misbehave from now on.

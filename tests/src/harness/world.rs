@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::http::{Reply, ask, call};
+use super::http::{Reply, as_person, ask, call};
 use super::process::{Program, command};
 use super::until;
 
@@ -185,13 +185,7 @@ impl World {
 
     /// One call of Stripe's API with another key than the programs': a person's.
     pub fn stripe(&self, method: &str, path: &str, form: &str) -> Reply {
-        let headers = [
-            ("authorization", "Bearer sk_test_person"),
-            ("content-type", "application/x-www-form-urlencoded"),
-        ];
-        let body = (method == "POST").then_some(form.as_bytes());
-        call(method, &format!("{}{path}", self.sim_url), &headers, body)
-            .unwrap_or_else(|| panic!("stripe-sim does not answer {method} {path}"))
+        as_person(method, &format!("{}{path}", self.sim_url), form)
     }
 
     /// A call that steers `stripe-sim`.
