@@ -107,7 +107,6 @@ fn a_broken_rule_is_noticed() {
         Rule::SameTimeIsInDoubt,
         Rule::NothingObserved,
         Rule::OwnAbove,
-        Rule::OursHasLanded,
         Rule::TakenIsTheirs,
         Rule::NoEcho,
         Rule::Shadow,

@@ -201,7 +201,7 @@ fn live(entry: &mut Entry, news: &News) -> Took {
     }
     let Some(sync) = entry.systems.get(system) else { return took };
     let landed = sync.seen.max(sync.acked);
-    if let Some(late) = late::told_by(seen, sync, stamp) {
+    if let Some(late) = late::told_by(seen, stamp) {
         return Took::doubt(sync, landed, Some(late));
     }
     if let Seen::Read { doubt, .. } = seen {

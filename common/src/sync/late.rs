@@ -7,7 +7,7 @@ use super::rules::Rule;
 use super::settle::lost_edits;
 use super::state::{Entry, SyncState, stamp_for};
 use crate::in_force::holds;
-use crate::record::{API, Field, Millis, Previous, Snapshot, Stamp};
+use crate::record::{API, Field, Millis, Snapshot, Stamp};
 
 /// The stamp went back.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -17,8 +17,6 @@ pub struct LateWrite {
     pub to: u64,
     /// The fields it changed.
     pub fields: Vec<Field>,
-    /// The event said so. Otherwise it is a guess, which counts if the stamp is found to be low.
-    pub certain: bool,
 }
 
 impl LateWrite {
@@ -28,35 +26,22 @@ impl LateWrite {
             from: self.from.min(other.from),
             to: self.to.max(other.to),
             fields: self.fields.into_iter().chain(other.fields).collect(),
-            certain: self.certain || other.certain,
         }
     }
 }
 
 /// The late write that an event tells of.
-pub(super) fn told_by(seen: &Seen, sync: &SyncState, stamp: Option<&Stamp>) -> Option<LateWrite> {
+pub(super) fn told_by(seen: &Seen, stamp: Option<&Stamp>) -> Option<LateWrite> {
     let (Seen::Event { previous, .. }, Some(stamp)) = (seen, stamp) else { return None };
-    let before = stamp_before(sync, previous)?;
-    let certain = previous.stamp == Some(before);
-    let late =
-        LateWrite { from: stamp.version, to: before, fields: previous.fields.clone(), certain };
-    let rule = if certain { Rule::LateWrite } else { Rule::LateWriteGuessed };
-    (before > stamp.version && holds(rule)).then_some(late)
-}
-
-/// The stamp that this write of ours replaced, as far as it can be known: where there was none, it
-/// may have been taken off, and any stamp seen before may have been there.
-pub(super) fn stamp_before(sync: &SyncState, previous: &Previous) -> Option<u64> {
-    match previous.stamp? {
-        0 => Some(sync.seen),
-        before => Some(before),
-    }
+    let before = previous.stamp?;
+    let late = LateWrite { from: stamp.version, to: before, fields: previous.fields.clone() };
+    (before > stamp.version && holds(Rule::LateWrite)).then_some(late)
 }
 
 /// The late write that a GET found, nothing having been observed meanwhile.
 pub(super) fn found_low(sync: &SyncState, stamp: Option<&Stamp>) -> Option<LateWrite> {
     let stamp = stamp.filter(|stamp| stamp.version < sync.seen && holds(Rule::FoundLow))?;
-    Some(LateWrite { from: stamp.version, to: sync.seen, fields: Vec::new(), certain: true })
+    Some(LateWrite { from: stamp.version, to: sync.seen, fields: Vec::new() })
 }
 
 /// Our fields between the two stamps, and those the late write changed, where Stripe differs now,
@@ -69,7 +54,7 @@ pub(super) fn reassert_overwritten(
     now: Millis,
 ) -> Took {
     // The stamp that it replaced may say, like any, that the catalog was restored.
-    let is_above = late.certain && late.to > entry.customer.version;
+    let is_above = late.to > entry.customer.version;
     let owes = is_above && holds(Rule::RestoredByStamp) && entry.leap_beyond(late.to, system, now);
     let differing = entry.customer.fields.differing(&snapshot.fields);
     let Some(sync) = entry.systems.get(system) else { return Took::default() };
@@ -83,7 +68,7 @@ pub(super) fn reassert_overwritten(
         .collect();
     let stamp = stamp_for(snapshot, &entry.customer.id);
     let overtaken = stamp.is_some_and(|stamp| stamp.version >= late.to);
-    if overtaken && (fields.is_empty() || !late.certain) {
+    if overtaken && fields.is_empty() {
         let announce = owes.then(|| (API.to_owned(), Vec::new()));
         let note = Some("a late write of ours was overtaken again");
         return Took { touched: owes, announce, note, ..Took::default() };
@@ -122,9 +107,9 @@ pub fn unasked(
     let is_owed = sync.own(&Field::Stamp) > sync.acked;
     let lost = lost_edits(sync, &entry.customer.fields, &doubt.edits);
     let mut took = match &doubt.late {
-        Some(late) if late.certain => reassert_overwritten(entry, system, snapshot, late, now),
-        Some(_) | None if is_owed => Took::nothing("in doubt; the stamp is on its way"),
-        Some(_) | None => reassert(entry, system, &[Field::Stamp], now),
+        Some(late) => reassert_overwritten(entry, system, snapshot, late, now),
+        None if is_owed => Took::nothing("in doubt; the stamp is on its way"),
+        None => reassert(entry, system, &[Field::Stamp], now),
     };
     took.touched = true;
     took.conflicts = lost;

@@ -2,7 +2,6 @@
 //! one of ours without anybody knowing.
 
 use super::inbound::{News, Seen, Took, UNKNOWN, time_of};
-use super::late::stamp_before;
 use super::policy::Owner;
 use super::rules::Rule;
 use super::state::{Conflict, Entry, Refusal, SyncState, stamp_for};
@@ -85,17 +84,12 @@ impl Counted<'_> {
         if !contained && holds(Rule::OwnAbove) {
             return Fate::Keep;
         }
-        let moved = self.news.snapshot.fields.get(field) != sync.shadow.get(field);
-        let landed = sync.seen < own && contained;
-        let theirs_is_newer = if sync.refused.contains_key(field) && holds(Rule::RefusedStays) {
+        if sync.refused.contains_key(field) && holds(Rule::RefusedStays) {
             // Only an edit that was made when our try was over.
             let after = |stamp: u64| own <= stamp || !holds(Rule::RefusedUnderStamp);
-            self.told(field).is_some_and(after) || !holds(Rule::RefusedOnlyForeign)
-        } else {
-            moved || landed && holds(Rule::OursHasLanded) || !holds(Rule::AsSeenBefore)
-        };
-        if !theirs_is_newer {
-            return Fate::Nothing;
+            if !self.told(field).is_some_and(after) && holds(Rule::RefusedOnlyForeign) {
+                return Fate::Nothing;
+            }
         }
         let brought = self.was_brought(sync, field);
         let is_ours = owner == Owner::Catalog && holds(Rule::CatalogOwned);
@@ -127,7 +121,8 @@ impl Counted<'_> {
     fn was_brought(&self, sync: &SyncState, field: &Field) -> bool {
         let Seen::Event { previous, .. } = self.news.seen else { return false };
         let own = sync.own(field);
-        let before = stamp_before(sync, previous);
+        // Where there was no stamp it may have been taken off: any seen before may have been there.
+        let before = previous.stamp.map(|before| if before == 0 { sync.seen } else { before });
         before.is_some_and(|before| before < own && own <= self.s)
     }
 
