@@ -41,6 +41,8 @@ pub struct Doubt {
     pub observed: u64,
     /// The version that was known to have landed: an answer without a stamp contains it.
     pub landed: u64,
+    /// The stamp that stood there before it was taken off, as an event told; 0 if none told.
+    pub stood: u64,
     pub late: Option<LateWrite>,
     /// What people edited, as the events in doubt told: the answer may show ours on top already.
     pub edits: Vec<ForeignEdit>,
@@ -55,8 +57,9 @@ impl Doubt {
             (one, two) => one.or(two),
         };
         let landed = self.landed.min(other.landed);
+        let stood = self.stood.max(other.stood);
         let edits = self.edits.into_iter().chain(other.edits).collect();
-        Self { observed: self.observed.max(other.observed), landed, late, edits }
+        Self { observed: self.observed.max(other.observed), landed, stood, late, edits }
     }
 }
 
@@ -80,13 +83,21 @@ impl Took {
     }
 
     fn doubt(sync: &SyncState, landed: u64, late: Option<LateWrite>) -> Self {
-        let doubt = Doubt { observed: sync.observed, landed, late, edits: Vec::new() };
+        let observed = sync.observed;
+        let doubt = Doubt { observed, landed, stood: 0, late, edits: Vec::new() };
         Self { doubt: Some(doubt), ..Self::default() }
     }
 
     fn about(mut self, edits: Vec<ForeignEdit>) -> Self {
         if let Some(doubt) = &mut self.doubt {
             doubt.edits.extend(edits);
+        }
+        self
+    }
+
+    fn stood(mut self, stamp: u64) -> Self {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.stood = stamp;
         }
         self
     }
@@ -171,18 +182,20 @@ fn alive_though_deleted(entry: &mut Entry, system: &str, now: Millis) -> Took {
         Some(_) if sync.pending_delete().is_some() || !holds(Rule::AliveThoughDeleted) => {
             "deleted here; its deletion there is on its way"
         }
-        Some(_) => {
-            sync.error = None;
-            let version = entry.next_version(now);
-            if let Some(sync) = entry.systems.get_mut(system) {
-                sync.deleted_version = Some(version);
-            }
-            let announce = Some((API.to_owned(), Vec::new()));
-            return Took { touched: true, announce, ..Took::default() };
-        }
+        Some(_) => return delete_again(entry, system, now),
     };
     // The link may be new: keep it.
     Took { touched: true, note: Some(note), ..Took::default() }
+}
+
+/// Our deletion counted as done, or nearly: a new version of it.
+pub(super) fn delete_again(entry: &mut Entry, system: &str, now: Millis) -> Took {
+    let version = entry.next_version(now);
+    if let Some(sync) = entry.systems.get_mut(system) {
+        sync.deleted_version = Some(version);
+        sync.error = None;
+    }
+    Took { touched: true, announce: Some((API.to_owned(), Vec::new())), ..Took::default() }
 }
 
 /// Rules 4 to 9 for a live snapshot of a live customer.
@@ -208,12 +221,13 @@ fn live(entry: &mut Entry, news: &News) -> Took {
         if doubt.observed != sync.observed && holds(Rule::NothingObserved) {
             // Something came in while Stripe was asked, and nobody knows which is newer: ask again.
             return Took::doubt(sync, landed.max(doubt.landed), doubt.late.clone())
-                .about(doubt.edits.clone());
+                .about(doubt.edits.clone())
+                .stood(doubt.stood);
         }
         took.conflicts = lost_edits(sync, &entry.customer.fields, &doubt.edits);
         // What Stripe still shows is settled with the rest of it.
         took.conflicts.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
-        if let Some(late) = doubt.late.clone().or(late::found_low(sync, stamp)) {
+        if let Some(late) = doubt.late.clone().or(late::found_low(sync.seen.max(doubt.stood), stamp)) {
             let reasserted = late::reassert_overwritten(entry, system, snapshot, &late, now);
             took.touched |= reasserted.touched;
             (took.announce, took.note) = (reasserted.announce.or(took.announce), reasserted.note);
@@ -249,7 +263,13 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     // Without a stamp nobody knows which of our changes the person had before them.
     let edits = foreign_edits(seen, snapshot, if unstamped { 0 } else { s });
     if unstamped && !read && holds(Rule::UnstampedIsInDoubt) {
-        return Took::doubt(sync, landed, None).about(edits);
+        let stood = match seen {
+            Seen::Event { previous, .. } => previous.stamp.unwrap_or(0),
+            Seen::Read { .. } | Seen::Listing => 0,
+        };
+        // A higher one was another's, copied over ours before.
+        let stood = if stood <= entry.customer.version { stood } else { 0 };
+        return Took::doubt(sync, landed, None).about(edits).stood(stood);
     }
     let at = time_of(seen, sync.remote_at);
     let is_older = at < sync.remote_at - SAME_TIME_S && holds(Rule::StaleByTime);
@@ -265,6 +285,9 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
         took.conflicts.extend(lost_edits(sync, &entry.customer.fields, &edits));
         took.note = Some("older than what was seen");
         return took;
+    }
+    if s > sync.seen && is_older && !read && holds(Rule::HigherYetOlder) {
+        return Took::doubt(sync, landed, None).about(edits).stood(s);
     }
     let same_time = sync.remote_at == UNKNOWN || (at - sync.remote_at).abs() <= SAME_TIME_S;
     let differs = s == sync.seen && same_time && snapshot.fields != sync.shadow;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::inbound::{Doubt, Seen, Took};
 use super::rules::Rule;
 use super::settle::lost_edits;
-use super::state::{Entry, SyncState, stamp_for};
+use super::state::{Entry, stamp_for};
 use crate::in_force::holds;
 use crate::record::{API, Field, Millis, Snapshot, Stamp};
 
@@ -38,10 +38,11 @@ pub(super) fn told_by(seen: &Seen, stamp: Option<&Stamp>) -> Option<LateWrite> {
     (before > stamp.version && holds(Rule::LateWrite)).then_some(late)
 }
 
-/// The late write that a GET found, nothing having been observed meanwhile.
-pub(super) fn found_low(sync: &SyncState, stamp: Option<&Stamp>) -> Option<LateWrite> {
-    let stamp = stamp.filter(|stamp| stamp.version < sync.seen && holds(Rule::FoundLow))?;
-    Some(LateWrite { from: stamp.version, to: sync.seen, fields: Vec::new() })
+/// The late write that a GET found, nothing having been observed meanwhile: its stamp is below one
+/// that is known to have stood there.
+pub(super) fn found_low(stood: u64, stamp: Option<&Stamp>) -> Option<LateWrite> {
+    let stamp = stamp.filter(|stamp| stamp.version < stood && holds(Rule::FoundLow))?;
+    Some(LateWrite { from: stamp.version, to: stood, fields: Vec::new() })
 }
 
 /// Our fields between the two stamps, and those the late write changed, where Stripe differs now,

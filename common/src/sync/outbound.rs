@@ -4,7 +4,7 @@
 //! the answer in. The steps of one customer are never in flight twice.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 mod answered;
 mod next;
@@ -223,19 +223,19 @@ impl Job {
     /// that the same request has the same key whichever way it came about. Whoever starts anew
     /// (after a crash, or a lost answer) then repeats a request that is still under way, and
     /// never makes a second one of it.
-    fn key<'a>(
+    fn key(
         &self,
         version: u64,
         period: i64,
         memory: &Memory,
-        named: impl IntoIterator<Item = &'a Field>,
+        named: impl IntoIterator<Item = impl Display>,
     ) -> String {
         let attempt = memory.attempts.of(version, period);
         let mut names = Fnv::default();
-        for field in named {
+        for name in named {
             if holds(Rule::KeyNamesFields) {
                 // Writing to a hash cannot fail.
-                let _ = writeln!(names, "{field}");
+                let _ = writeln!(names, "{name}");
             }
         }
         let subject = &self.change.subject;

@@ -1,7 +1,7 @@
 //! What a result (the answer to our own write) does to the catalog. A result is not a snapshot:
 //! it leaves `shadow`, `seen` and `remote_at` alone. Taken twice it does what it did once.
 
-use super::inbound::{Took, deleted_there};
+use super::inbound::{REFUSED_BY_STAMP, Took, delete_again, deleted_there};
 use super::policy::Deletes;
 use super::rules::Rule;
 use super::state::{Entry, Refusal, SyncState};
@@ -28,13 +28,12 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
             took.note = Some("a result about another customer there");
         }
     }
+    // Of what came after it, it says nothing: neither that it failed, nor that it did not.
+    let is_old = sync.own.values().any(|own| *own > result.version)
+        || sync.deleted_version.is_some_and(|version| version > result.version);
     match result.outcome {
         Outcome::Failed => {
-            // What came after it was not refused with it, and is still on its way.
-            let is_old = sync.acked > result.version
-                || sync.own.values().any(|own| *own > result.version)
-                || sync.deleted_version.is_some_and(|version| version > result.version);
-            if !sync.gone && !is_old {
+            if !sync.gone && !is_old && sync.acked <= result.version {
                 sync.error = Some(result.error.clone().unwrap_or_else(|| "refused".into()));
             }
             return took;
@@ -49,7 +48,8 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
             }
             if !known && sync.external_id.is_some() && holds(Rule::FoundNothingStaysOwed) {
                 // Nothing was found to delete, and then it turned up: the deletion is still owed.
-                return took;
+                let waits = is_old || sync.gone;
+                return if waits { took } else { delete_again(entry, &result.system, now) };
             }
             sync.gone |= known;
             if sync.deleted_version.is_some_and(|version| version <= result.version) {
@@ -61,15 +61,26 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
     if holds(Rule::AckedByResult) {
         sync.acked = sync.acked.max(acknowledged(sync, result));
     }
-    sync.forget_error();
+    if !is_old {
+        sync.forget_error();
+    }
+    mark_refused(sync, result);
+    took
+}
+
+/// Marks the fields that they refused, in their words if those are known.
+fn mark_refused(sync: &mut SyncState, result: &SyncResult) {
     for (field, why) in &result.refused {
         let own = sync.own(field);
-        if own > 0 && (own <= result.version || !holds(Rule::RefusedIfNotNewer)) {
+        if own == 0 || own > result.version && holds(Rule::RefusedIfNotNewer) {
+            continue;
+        }
+        let is_known = sync.refused.get(field).is_some_and(|refusal| refusal.version == own);
+        if !is_known || why != REFUSED_BY_STAMP {
             let refusal = Refusal { version: own, why: why.clone() };
             sync.refused.insert(field.clone(), refusal);
         }
     }
-    took
 }
 
 /// What they have now. The result of an edit never says that a deletion was done: it may bear a

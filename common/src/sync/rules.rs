@@ -88,6 +88,7 @@ rules! {
     StampPutBack: "a stamp taken off stays off",
     StaleByStamp: "a snapshot with an older stamp counts",
     StaleByTime: "an older snapshot with the same stamp counts",
+    HigherYetOlder: "a higher stamp in an older snapshot is nothing special",
     SameTimeIsInDoubt: "two snapshots of the same seconds go in the order they come",
     NothingObserved: "a GET's answer counts whatever came in meanwhile",
     ListingHasNoTime: "what a listing showed has the time of the snapshot before",

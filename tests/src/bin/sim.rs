@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tests::in_force::break_rule;
 use tests::sim::explore::{Scope, explore};
 use tests::sim::mix::{self, Mix};
 use tests::sim::mutations::{Found, find};
@@ -41,6 +42,8 @@ struct Args {
     faults: u32,
     /// Break each rule in turn.
     mutations: bool,
+    /// This rule is broken.
+    broken: Option<Rule>,
     /// Only failures whose reason holds this text.
     why: String,
 }
@@ -50,6 +53,7 @@ fn usage(why: &str) -> ! {
     eprintln!(
         "sim: hint: sim [--histories N] [--first SEED] [--mix NAME|all] [--threads N], \
          or sim --seed SEED --mix NAME [--actions N] to print one history, \
+         each with [--break RULE], \
          or sim --mutations, or sim --exhaustive [--edits N] [--faults N]; mixes: {}",
         mix::NAMES.join(", ")
     );
@@ -66,6 +70,7 @@ fn args() -> Args {
         limit: None,
         why: String::new(),
         mutations: false,
+        broken: None,
         exhaustive: false,
         edits: 3,
         faults: 2,
@@ -97,6 +102,10 @@ fn args() -> Args {
             "--threads" => args.threads = number().max(1),
             "--actions" => args.limit = Some(number() as usize),
             "--why" => args.why.clone_from(&value),
+            "--break" => {
+                let named = Rule::ALL.iter().find(|rule| format!("{rule:?}") == value);
+                args.broken = Some(*named.unwrap_or_else(|| usage("no such rule")));
+            }
             "--mix" if value == "all" => {}
             "--mix" => match mix::NAMES.iter().find(|name| **name == value) {
                 Some(name) => args.mixes = vec![name],
@@ -117,6 +126,7 @@ struct Failure {
 
 fn main() {
     let args = args();
+    break_rule(args.broken);
     if let Some(seed) = args.seed {
         for name in &args.mixes {
             show(seed, name, args.limit);
@@ -220,6 +230,7 @@ fn run_mix(name: &'static str, args: &Args) -> bool {
     let end = args.first + args.histories;
     let (excused, conflicts, needless) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
+        break_rule(args.broken);
         let mix: Rc<Mix> = Rc::new(mix::named(name).unwrap_or_else(|| usage("unknown mix")));
         let mut failures = Vec::new();
         loop {

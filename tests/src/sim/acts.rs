@@ -84,6 +84,8 @@ impl World {
                 true
             }
             Act::DayGap => self.day_gap(),
+            Act::PeriodEdge => any && self.period_edge(customer),
+            Act::Redrive => any && self.redrive(customer),
             Act::BrokerLoss => self.broker_loss(),
             Act::BackUp => self.back_up(),
             Act::Restore => self.restore(),

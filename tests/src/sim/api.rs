@@ -89,7 +89,16 @@ impl World {
         let truth = &mut self.truth[customer];
         for at in (0..FIELDS).filter(|at| changed.contains(&field(*at))) {
             let knew = truth.known[at];
-            truth.edits.push(Edit { field: at, version, landed: None, knew, lost: false });
+            let doubtful = version <= truth.unsaid;
+            truth.edits.push(Edit {
+                field: at,
+                version,
+                landed: None,
+                knew,
+                lost: false,
+                doubtful,
+                renumbered: false,
+            });
         }
     }
 
@@ -197,6 +206,20 @@ impl World {
             self.truth[customer].stale = true;
         }
         self.produce(&change);
+        true
+    }
+
+    /// A record that was read before is put back, as the tool for dead letters does it.
+    pub fn redrive(&mut self, customer: usize) -> bool {
+        let partition = self.partition_of(customer);
+        let log = &self.partitions[partition].log;
+        let of = log.iter().filter(|(of, _)| *of == customer).map(|(_, change)| change);
+        let of: Vec<Rc<Change>> = of.cloned().collect();
+        let Some(change) = of.get(self.rng.below(of.len())) else { return false };
+        self.log(|_| format!("c{customer} v{} is put back", change.data.version));
+        let of = &mut self.partitions[partition];
+        of.put_back.push(of.log.len());
+        self.produce(change);
         true
     }
 

@@ -15,6 +15,8 @@ use crate::sync::rules::Rule;
 #[derive(Clone, Debug, Default)]
 pub struct Partition {
     pub log: Vec<(usize, Rc<Change>)>,
+    /// Offsets of records that were put back: they are never the newest, and never superseded.
+    pub put_back: Vec<usize>,
     /// The offset a new owner starts from.
     pub committed: usize,
     pub owner: usize,
@@ -72,12 +74,14 @@ impl World {
         let least = (first + 1).max(slot.lane_end).max(read_ahead);
         let end = least + self.rng.below(log.len() - least + 1);
         // Before the watermark only the newest record of a customer is remembered.
-        let start = (first..read_ahead).rfind(mine).unwrap_or(first);
+        let put_back = |at: &usize| partition.put_back.contains(at);
+        let last = (first..read_ahead).rfind(|at| mine(at) && !put_back(at));
+        let superseded = |at: &usize| last.is_some_and(|last| *at < last) && !put_back(at);
         let of_version =
             |at: &usize| if holds(Rule::HighestVersion) { log[*at].1.data.version } else { 0 };
-        let newest = (start..end).filter(mine).max_by_key(|at| (of_version(at), *at));
-        let newest = newest.unwrap_or(first);
-        let fresh = !self.pipe && newest >= partition.watermark;
+        let waits = (first..end).filter(mine).filter(|at| !superseded(at));
+        let newest = waits.max_by_key(|at| (of_version(at), *at)).unwrap_or(first);
+        let fresh = !self.pipe && newest >= partition.watermark && !put_back(&newest);
         let change = Change::clone(&log[newest].1);
         self.slots[customer].lane_end = end;
         self.log(|_| format!("mover takes c{customer}@{newest} v{}", change.data.version));
@@ -89,10 +93,19 @@ impl World {
     }
 
     pub fn finish(&mut self, customer: usize) {
+        let partition = &self.partitions[self.partition_of(customer)];
         let slot = &mut self.slots[customer];
+        let mut waited = partition.log.iter().take(partition.watermark).skip(slot.position);
+        if !self.pipe && waited.any(|(of, _)| *of == customer) {
+            slot.backlog += 1;
+        }
+        let is_read_once = slot.backlog < 2;
         slot.job = None;
         slot.position = slot.lane_end;
         slot.done = slot.lane_end;
+        if !is_read_once {
+            self.fail(|| format!("c{customer}: two records that waited were acted on, not one"));
+        }
     }
 
     /// The offset of the lowest record that is not finished is stored.

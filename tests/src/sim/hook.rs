@@ -11,6 +11,7 @@ use crate::in_force::holds;
 use crate::sync::announce;
 use crate::sync::inbound::{self, Whose};
 use crate::sync::rules::Rule;
+use crate::sync::state::stamp_for;
 use crate::sync::{Deletes, Doubt, Entry, Seen, Took, results};
 
 /// A record of the topic `stripe_events`.
@@ -56,7 +57,7 @@ impl World {
                 let seen = Seen::Event { created, previous: &previous };
                 self.log(|_| format!("hook takes evt_{number}"));
                 if !holds(Rule::InboxWithEffects) {
-                    self.inbox_add(Some(number));
+                    self.inbox[number] = true;
                     if self.rng.fault(self.mix.crash) {
                         return true;
                     }
@@ -140,9 +141,11 @@ impl World {
         }
     }
 
+    /// Once an event was taken in it changes nothing any more.
     fn inbox_add(&mut self, event: Option<usize>) {
-        if let Some(number) = event {
-            self.inbox[number] = true;
+        let Some(number) = event.filter(|_| holds(Rule::InboxWithEffects)) else { return };
+        if std::mem::replace(&mut self.inbox[number], true) {
+            self.fail(|| format!("evt_{number} was taken in twice"));
         }
     }
 
@@ -177,6 +180,7 @@ impl World {
             }
             return;
         }
+        self.judge_stamp(customer, snapshot);
         let told = event.filter(|_| matches!(seen, Seen::Event { .. }));
         let told = told.map(|number| self.stripe.events[number].clone());
         self.judge_taken(customer, &took, authors, told.as_ref());
@@ -188,6 +192,18 @@ impl World {
             self.judge_seen(customer, &snapshot, authors);
         }
         self.inbox_add(event);
+    }
+
+    fn judge_stamp(&mut self, customer: usize, snapshot: &Snapshot) {
+        let entry = &self.entries[customer];
+        let sync = entry.systems.get(STRIPE);
+        let is_its_own = sync.is_some_and(|sync| {
+            !sync.gone && sync.external_id.as_ref().is_none_or(|linked| *linked == snapshot.id)
+        });
+        let stamp = stamp_for(snapshot, &entry.customer.id).filter(|_| !snapshot.deleted);
+        if let Some(stamp) = stamp.filter(|_| is_its_own) {
+            self.judge_told(customer, stamp.version);
+        }
     }
 
     fn keep(&mut self, customer: usize, mut entry: Entry, took: Took) {
@@ -263,8 +279,12 @@ impl World {
         let at = self.rng.below(self.results.len().min(3));
         let again = self.rng.fault(self.mix.crash);
         let result = if again { Rc::clone(&self.results[at]) } else { self.results.remove(at) };
-        let Some(customer) = self.customer_named(&result.customer) else { return true };
+        let lost = self.rng.fault(self.mix.result_lost);
+        let Some(customer) = self.customer_named(&result.customer).filter(|_| !lost) else {
+            return true;
+        };
         let mut entry = self.entries[customer].clone();
+        self.judge_told(customer, result.version);
         let took = results::on_result(&mut entry, &result, self.policy.deletes, self.now);
         self.log(|_| format!("c{customer} takes result v{} {:?}", result.version, result.outcome));
         self.keep(customer, entry, took);

@@ -36,6 +36,10 @@ pub enum Act {
     Listing,
     Minutes,
     DayGap,
+    /// Time goes on to about when a key's period ends or begins, or Stripe forgets the key.
+    PeriodEdge,
+    /// Somebody puts a dead letter back: an old record comes once more, and says so.
+    Redrive,
     BrokerLoss,
     BackUp,
     /// The catalog is restored from the backup.
@@ -57,6 +61,10 @@ pub struct Mix {
     pub stored_error: u32,
     pub webhook_twice: u32,
     pub webhook_dropped: u32,
+    /// Results are lost on their way, whole topics of them.
+    pub result_lost: u32,
+    /// Nothing is heard of Stripe: no webhook, no event, no listing.
+    pub one_way: bool,
     /// The program stops between two effects of one piece of work.
     pub crash: u32,
     /// Two instances of kafka-to-stripe rather than one.
@@ -85,7 +93,7 @@ pub struct Mix {
     pub counted: bool,
 }
 
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 19] = [
     "calm",
     "edits",
     "faults",
@@ -95,10 +103,15 @@ pub const NAMES: [&str; 14] = [
     "owned",
     "kept",
     "restored",
+    "untold",
     "relays",
+    "one-way",
+    "unheard",
     "days",
+    "periods",
     "refusals",
     "stamps",
+    "late",
     "hostile",
 ];
 
@@ -106,9 +119,9 @@ pub const NAMES: [&str; 14] = [
 pub fn named(name: &str) -> Option<Mix> {
     use Act::{
         ApiCreate, ApiDelete, ApiEdit, BackUp, BrokerLoss, DayGap, GiveUp, Hook, HookCrash,
-        HookRebalance, Land, Listing, Minutes, Mover, MoverCrash, PersonCopy, PersonCreate,
-        PersonDelete, PersonEdit, PersonUnstamp, Rebalance, Relay, RelayCrash, Repeat, Restore,
-        Result, SideEffect, StaleRelay, Tail, Wake, Webhook,
+        HookRebalance, Land, Listing, Minutes, Mover, MoverCrash, PeriodEdge, PersonCopy,
+        PersonCreate, PersonDelete, PersonEdit, PersonUnstamp, Rebalance, Redrive, Relay,
+        RelayCrash, Repeat, Restore, Result, SideEffect, StaleRelay, Tail, Wake, Webhook,
     };
     let base = vec![
         (10, ApiCreate),
@@ -133,6 +146,8 @@ pub fn named(name: &str) -> Option<Mix> {
         stored_error: 0,
         webhook_twice: 200,
         webhook_dropped: 0,
+        result_lost: 0,
+        one_way: false,
         crash: 0,
         two: 0,
         pipe: 0,
@@ -234,6 +249,18 @@ pub fn named(name: &str) -> Option<Mix> {
             restored_unsaid: 500,
             ..faulty
         },
+        // Nobody tells it, and its numbers are used twice.
+        "untold" => Mix {
+            name: "untold",
+            customers_max: 2,
+            actions: (20, 50),
+            weights: with(&[
+                &[(30, ApiEdit), (20, ApiDelete), (20, PersonEdit), (40, BackUp), (40, Restore)],
+                &[(15, Listing), (40, Result), (4, MoverCrash)],
+            ]),
+            restored_unsaid: 1000,
+            ..edits
+        },
         // Records come twice and to another instance, but Stripe is well.
         "relays" => Mix {
             name: "relays",
@@ -242,10 +269,26 @@ pub fn named(name: &str) -> Option<Mix> {
             weights: with(&[
                 &people[..1],
                 &[(40, RelayCrash), (40, Rebalance), (15, MoverCrash), (30, ApiEdit), (40, Relay)],
+                &[(10, Redrive)],
             ]),
             two: 1000,
             crash: 60,
             ..edits
+        },
+        // The catalog's changes go out, and nothing is heard of Stripe but answers.
+        "one-way" => Mix {
+            name: "one-way",
+            weights: with(&[&faults, &[(12, ApiDelete)]]),
+            one_way: true,
+            normalised: 0,
+            ..faulty
+        },
+        // Results are lost: what has landed is known from events only.
+        "unheard" => Mix {
+            name: "unheard",
+            weights: with(&[&people, &faults]),
+            result_lost: 700,
+            ..faulty
         },
         // Creates whose answers stay away for days.
         "days" => Mix {
@@ -261,6 +304,33 @@ pub fn named(name: &str) -> Option<Mix> {
             lost: 200,
             answer_lost: 200,
             stored_error: 100,
+            ..faulty
+        },
+        // Creates at the edges of their keys' periods.
+        "periods" => Mix {
+            name: "periods",
+            customers_max: 1,
+            actions: (12, 40),
+            weights: vec![
+                (20, ApiCreate),
+                (4, ApiEdit),
+                (60, Relay),
+                (130, Mover),
+                (60, Land),
+                (20, Repeat),
+                (40, PeriodEdge),
+                (20, Minutes),
+                (20, GiveUp),
+                (30, MoverCrash),
+                (30, Rebalance),
+                (10, Wake),
+            ],
+            slow: 700,
+            lost: 150,
+            answer_lost: 150,
+            stored_error: 250,
+            two: 1000,
+            pipe: 0,
             ..faulty
         },
         "refusals" => Mix {
@@ -280,13 +350,26 @@ pub fn named(name: &str) -> Option<Mix> {
                 &born[..],
                 &[
                     (25, PersonUnstamp),
-                    (15, PersonCopy),
+                    (30, PersonCopy),
                     (10, Listing),
                     (6, GiveUp),
                     (6, Rebalance),
                 ],
             ]),
             two: 500,
+            ..edits
+        },
+        // Requests land late where the stamp was taken off.
+        "late" => Mix {
+            name: "late",
+            customers_max: 1,
+            weights: with(&[
+                &people[..1],
+                &[(30, GiveUp), (30, Rebalance), (25, PersonUnstamp), (10, Listing), (8, Wake)],
+                &[(30, Land), (20, ApiEdit)],
+            ]),
+            slow: 700,
+            two: 1000,
             ..edits
         },
         "hostile" => Mix {

@@ -6,6 +6,7 @@
 pub mod acts;
 pub mod api;
 pub mod broker;
+pub mod ended;
 pub mod explore;
 pub mod hook;
 pub mod mix;

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use common::record::{STRIPE, SystemPart};
+
 use super::World;
 use super::requests::{Flight, key_of, show};
 use crate::in_force::holds;
@@ -23,6 +25,8 @@ pub struct Slot {
     pub waits: Option<u64>,
     /// Everything below is done, and not yet committed.
     pub done: usize,
+    /// Records from before the assignment that were acted on.
+    pub backlog: u32,
 }
 
 /// A slot that an instance was stalled with when its partition went away.
@@ -63,7 +67,12 @@ impl World {
         let slot = &self.slots[customer];
         let Some(job) = &slot.job else { return true };
         match outbound::next(job, &slot.memory, now) {
-            Step::Nothing => self.finish(customer),
+            Step::Nothing => {
+                let part = job.change.data.systems.get(STRIPE);
+                let waits = part.is_some_and(SystemPart::wants);
+                self.truth[customer].waits_for_period |= waits;
+                self.finish(customer);
+            }
             Step::Done(result) => {
                 self.produce_result(customer, result);
             }
@@ -79,6 +88,7 @@ impl World {
                 result.version, result.outcome, result.external_id, result.refused
             )
         });
+        self.judge_result(customer, &result);
         self.results.push(Rc::new(result));
         if self.rng.fault(self.mix.crash) {
             self.log(|_| format!("crash before the offset of c{customer} is stored"));
@@ -162,6 +172,7 @@ impl World {
             Step::Nothing => {}
             Step::Done(result) => {
                 self.log(|_| format!("a stalled instance: c{customer} result v{}", result.version));
+                self.judge_result(customer, &result);
                 self.results.push(Rc::new(result));
             }
             step if !holds(Rule::Lease) => {

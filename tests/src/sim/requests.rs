@@ -46,6 +46,11 @@ impl World {
         let (number, detached, sent) = (flight.number, flight.detached, flight.sent);
         let customer = flight.customer;
         self.log(|_| format!("#{number} lands ({fate:?}): {}", show_answer(answer.as_ref())));
+        let truth = &self.truth[customer];
+        let may_be_two = truth.restored || truth.unstamped;
+        if matches!(answer, Ok(Answer::KeyReused)) && !may_be_two {
+            self.fail(|| format!("one key, two requests: {}", show(&step)));
+        }
         if let Some(effect) = effect {
             let other = |of: &&(usize, u64, Option<String>)| {
                 of.0 == customer && of.1 > number && of.2.as_deref() != key_of(&step)

@@ -10,7 +10,7 @@ use super::rng::Rng;
 use super::{FIELDS, field};
 
 /// Stripe forgets a key this long after its first use.
-const KEY_KEPT_MS: Millis = 24 * 60 * 60 * 1000;
+pub const KEY_KEPT_MS: Millis = 24 * 60 * 60 * 1000;
 
 /// Values that Stripe keeps in another form: as none, or in lower case.
 pub const MADE_EMPTY: &str = "_";

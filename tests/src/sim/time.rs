@@ -7,7 +7,9 @@ use common::record::STRIPE;
 use super::hook::Hooked;
 use super::mix::Mix;
 use super::requests::Flight;
+use super::stripe::KEY_KEPT_MS;
 use super::{World, show_snapshot};
+use crate::sync::outbound::{KEY_PERIOD_MS, KEY_TRUST_MS};
 use crate::sync::repeat;
 
 /// No request lands later than this after it was sent: networks forget.
@@ -33,7 +35,7 @@ impl World {
                     event.previous
                 )
             });
-            if !self.rng.fault(self.mix.webhook_dropped) {
+            if !self.mix.one_way && !self.rng.fault(self.mix.webhook_dropped) {
                 self.webhooks.push(number);
             }
         }
@@ -54,6 +56,9 @@ impl World {
     /// stripe-tail reads the events and hands on what webhooks missed, or all of it.
     pub(super) fn tail(&mut self) -> bool {
         let mut any = false;
+        if self.mix.one_way {
+            return false;
+        }
         for number in 0..self.stripe.events.len() {
             if !self.stripe.events[number].delivered {
                 self.stripe.events[number].delivered = true;
@@ -90,6 +95,21 @@ impl World {
         true
     }
 
+    /// Time goes on to about the next moment at which a create's keys change or are forgotten.
+    pub(super) fn period_edge(&mut self, customer: usize) -> bool {
+        let first_at = self.entries[customer].systems.get(STRIPE).and_then(|sync| sync.first_at);
+        let Some(first_at) = first_at else { return false };
+        let edge = [KEY_TRUST_MS, KEY_PERIOD_MS, KEY_KEPT_MS][self.rng.below(3)];
+        let at = first_at + edge + self.rng.between(-10, 10) * 60_000;
+        if at <= self.now {
+            return false;
+        }
+        self.now = at;
+        self.log(|_| format!("it is {} min after c{customer} was announced", (at - first_at) / 60_000));
+        self.forget_requests();
+        true
+    }
+
     /// The broker comes back empty. The catalog announces again; Stripe's events are read again.
     pub(super) fn broker_loss(&mut self) -> bool {
         self.log(|_| "the broker is lost".into());
@@ -101,6 +121,7 @@ impl World {
         }
         for partition in 0..self.partitions.len() {
             self.partitions[partition].log.clear();
+            self.partitions[partition].put_back.clear();
             self.partitions[partition].committed = 0;
             self.assign(partition);
         }
@@ -129,6 +150,7 @@ impl World {
         self.log(|_| "faults stop".into());
         for _ in 0..ROUNDS_MAX {
             self.deliver();
+            self.judge_prompt();
             if self.failed.is_some() {
                 return;
             }

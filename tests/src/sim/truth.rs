@@ -1,12 +1,12 @@
 //! The ground truth: who edited what and in which order, and what must hold.
 
 use crate::sync::outbound::Step;
-use crate::sync::state::stamp_for;
-use crate::sync::{Deletes, Entry, Owner, Took};
-use common::record::{Field, STRIPE, Snapshot, Value};
+use crate::sync::state::LEAP;
+use crate::sync::{Deletes, Entry, Owner, SyncState, Took};
+use common::record::{Field, STRIPE, Snapshot, SyncResult, Value};
 
 use super::stripe::{Author, Effect, Stripe};
-use super::{FIELDS, World, field, show_value};
+use super::{FIELDS, World, field};
 
 /// One edit of one field that the API accepted.
 #[derive(Clone, Debug, Hash)]
@@ -19,6 +19,10 @@ pub struct Edit {
     pub knew: u32,
     /// Made by a catalog that was replaced by an older backup since.
     pub lost: bool,
+    /// Its number may mean another change at Stripe, and nothing had told so when it was made.
+    pub doubtful: bool,
+    /// It was still owed when something told: it goes out under a new number.
+    pub renumbered: bool,
 }
 
 /// A value that a person set, and a write of ours replaced although nobody knew of it.
@@ -44,8 +48,13 @@ pub struct Truth {
     pub backed_up: (u64, [u32; FIELDS], bool),
     /// The catalog was restored: history repeats for a while, and a deletion may have been lost.
     pub restored: bool,
-    /// Nobody told it, and up to this version it may say again what it said before.
+    /// Nobody told it, and up to this version it may say again what it said before; 0 once it has
+    /// seen a version that it does not know.
     pub unsaid: u64,
+    /// Per field, the version of ours that Stripe refused, as a result told, and when in the order.
+    pub refused: [Option<(u64, u32)>; FIELDS],
+    /// Its create was left for a repeat: too late for one period's keys, too early for the next.
+    pub waits_for_period: bool,
     pub overwritten: Vec<Overwritten>,
     /// What Stripe made of a value of ours was first seen later, and taken for a person's.
     pub made: [bool; FIELDS],
@@ -87,6 +96,9 @@ impl World {
             } else if count > 1 {
                 self.fail(|| format!("I2: {count} Stripe customers were made for {name}"));
             }
+            if late && self.mix.one_way {
+                self.excuse(customer, "it was created late, and no event says so");
+            }
             let Step::Create { without, fields, .. } = step else { return };
             self.judge_owned(fields.iter().map(|(field, _)| field));
             let sent: Vec<_> = (0..FIELDS).filter(|at| !without.contains(&field(*at))).collect();
@@ -107,10 +119,6 @@ impl World {
         let newer = |edit: &Edit| edit.landed.is_some() && edit.version > stamp.version;
         let stale = self.truth[customer].stale && self.truth[customer].edits.iter().any(newer);
         if late || stale {
-            // Without the stamp nothing tells a late write from a person's edit; nor where a
-            // number may mean two changes.
-            let truth = &mut self.truth[customer];
-            truth.beyond |= truth.unstamped || truth.unsaid > 0;
             self.excuse(customer, "a request landed after its sender gave up on it");
         }
         if !self.truth[customer].excused {
@@ -189,6 +197,37 @@ impl World {
         self.truth[customer].conflicts.extend(conflicts);
     }
 
+    /// The catalog is told of a version of its customer: if that is above its own, it was replaced by
+    /// an older backup. From here on no number of its is used twice, and what it owes goes out.
+    pub fn judge_told(&mut self, customer: usize, version: u64) {
+        let entry = &self.entries[customer];
+        if version <= entry.customer.version || entry.customer.deleted {
+            return;
+        }
+        let pending = entry.systems.get(STRIPE).map(SyncState::pending).unwrap_or_default();
+        let truth = &mut self.truth[customer];
+        if version + LEAP < truth.unsaid {
+            // Restored more than once: the leap ends where an earlier one did.
+            return;
+        }
+        truth.unsaid = 0;
+        for edit in &mut truth.edits {
+            let owed = pending.get(&field(edit.field)) == Some(&edit.version);
+            edit.renumbered |= owed && !edit.lost;
+        }
+    }
+
+    /// A result tells which values of ours Stripe refused.
+    pub fn judge_result(&mut self, customer: usize, result: &SyncResult) {
+        let order = self.stripe.order;
+        for (at, refused) in self.truth[customer].refused.iter_mut().enumerate() {
+            let newer = refused.is_none_or(|(version, _)| version < result.version);
+            if newer && result.refused.contains_key(&field(at)) {
+                *refused = Some((result.version, order));
+            }
+        }
+    }
+
     /// The catalog saw this: what is the same in both it knows.
     pub fn judge_seen(&mut self, customer: usize, snapshot: &Snapshot, authors: [Author; FIELDS]) {
         let fields = &self.entries[customer].customer.fields;
@@ -249,200 +288,6 @@ impl World {
             }
         }
     }
-
-    /// After faults have stopped and everything was delivered.
-    pub fn judge_end(&mut self) {
-        for customer in 0..self.entries.len() {
-            if self.truth[customer].beyond || self.lost[customer] {
-                continue;
-            }
-            if let Some(why) = self.unequal(customer) {
-                self.fail(|| format!("I4: c{customer}: {why}"));
-            }
-            if let Some(why) = self.lost(customer) {
-                self.fail(|| format!("I1: c{customer}: {why}"));
-            }
-            if let Some(why) = self.silently_lost(customer) {
-                self.fail(|| format!("I1: c{customer}: {why}"));
-            }
-        }
-        for object in 0..self.stripe.customers.len() {
-            let made = &self.stripe.customers[object];
-            let known = self.entries.iter().zip(&self.lost).filter(|(_, lost)| !**lost);
-            let linked = known.into_iter().any(|(entry, _)| linked(entry) == Some(object));
-            // One with our stamp that is no link's is a person's copy: noted, nothing changed. But
-            // one that was made for a customer that the catalog lost is born again.
-            let names_lost = made.made_for.is_some()
-                && made.made_for == made.snapshot.catalog_id
-                && made.made_for.as_deref().is_some_and(|id| self.customer_named(id).is_none());
-            let is_known = made.snapshot.stamp.is_some() && !names_lost;
-            if !linked && !made.snapshot.deleted && !is_known {
-                let id = made.snapshot.id.clone();
-                self.fail(|| format!("{id} is at Stripe and not in the catalog"));
-            }
-        }
-        if self.mix.counted {
-            let edits: usize = self.truth.iter().map(Truth::versions).sum();
-            let (writes, reads) = (self.stripe.writes as usize, self.stripe.reads);
-            let versions: u64 = self.entries.iter().map(|entry| entry.customer.version).sum();
-            if writes > edits || reads > 0 || self.asked > 0 || versions as usize != edits {
-                let asked = self.asked;
-                self.fail(|| {
-                    format!(
-                        "I3: {edits} edits made {writes} writes, {reads} reads, \
-                         {versions} versions, {asked} doubts"
-                    )
-                });
-            }
-        }
-    }
-
-    fn unequal(&self, customer: usize) -> Option<String> {
-        let entry = &self.entries[customer];
-        let sync = entry.systems.get(STRIPE)?;
-        let truth = &self.truth[customer];
-        if entry.customer.deleted != truth.deleted && !truth.restored {
-            return Some(format!("deleted: {}", entry.customer.deleted));
-        }
-        let kept_there = entry.customer.deleted && self.api_deletes == Deletes::Keep;
-        if entry.customer.deleted && !truth.excused && !truth.restored && !kept_there {
-            let name = &entry.customer.id;
-            let alive = self
-                .stripe
-                .customers
-                .iter()
-                .find(|made| made.made_for.as_ref() == Some(name) && !made.snapshot.deleted);
-            if let Some(alive) = alive {
-                return Some(format!("deleted, and {} lives at Stripe", alive.snapshot.id));
-            }
-        }
-        let Some(object) = linked(entry) else {
-            return (!entry.customer.deleted && sync.error.is_none())
-                .then(|| "never created at Stripe".to_owned());
-        };
-        let made = &self.stripe.customers[object];
-        let kept_here = made.snapshot.deleted && self.policy.deletes == Deletes::Keep;
-        if kept_here && !entry.customer.deleted {
-            let says_so = sync.gone && sync.error.is_some() && !entry.wants(STRIPE);
-            return (!says_so).then(|| "deleted at Stripe, and it does not say so".to_owned());
-        }
-        if made.snapshot.deleted != entry.customer.deleted && !kept_there {
-            return Some(format!("deleted at Stripe: {}", made.snapshot.deleted));
-        }
-        if entry.customer.deleted {
-            let failed = sync.error.as_ref().filter(|_| self.mix.fatal == 0 && !kept_there);
-            return failed.map(|why| format!("deleted, and failed: {why}"));
-        }
-        let has_failed = sync.error.is_some();
-        if has_failed && self.mix.fatal == 0 {
-            return Some(format!("failed: {:?}", sync.error));
-        }
-        let is_stamped = stamp_for(&made.snapshot, &entry.customer.id).is_some();
-        if made.stamped && !is_stamped && !has_failed && !truth.restored {
-            return Some("the stamp is off".to_owned());
-        }
-        if has_failed {
-            return None;
-        }
-        // Nobody told that it was restored, and the number of this edit meant another before.
-        let taken_for_done = |field: &Field| {
-            let own = sync.own(field);
-            0 < own && own <= truth.unsaid && own <= sync.acked
-        };
-        let differing = entry.customer.fields.differing(&made.snapshot.fields);
-        let wrong = differing
-            .into_iter()
-            .find(|field| !sync.refused.contains_key(field) && !taken_for_done(field))?;
-        Some(format!(
-            "{wrong} is {} in the catalog and {} at Stripe",
-            show_value(entry.customer.fields.get(&wrong)),
-            show_value(made.snapshot.fields.get(&wrong))
-        ))
-    }
-
-    fn lost(&self, customer: usize) -> Option<String> {
-        let entry = &self.entries[customer];
-        let sync = entry.systems.get(STRIPE)?;
-        if entry.customer.deleted || sync.error.is_some() {
-            return None;
-        }
-        (0..FIELDS).find_map(|at| {
-            let edits = self.truth[customer].edits.iter().rev();
-            let edit = edits.filter(|edit| edit.field == at).find(|edit| !edit.lost)?;
-            if edit.version <= self.truth[customer].unsaid {
-                return None;
-            }
-            let shown = sync.refused.contains_key(&field(at));
-            let replaced = self.truth[customer].taken[at] > 0 && edit.replaced(sync);
-            (edit.landed.is_none() && !shown && !replaced).then(|| {
-                format!("the edit of {} in v{} never reached Stripe", field(at), edit.version)
-            })
-        })
-    }
-}
-
-impl World {
-    /// An edit of a person's that ours replaced unknowingly, that no later one of theirs replaced
-    /// in turn, and that no conflict shows.
-    fn silently_lost(&self, customer: usize) -> Option<String> {
-        let (truth, entry) = (&self.truth[customer], &self.entries[customer]);
-        let object = linked(entry)?;
-        let is_over = entry.customer.deleted || self.stripe.customers[object].snapshot.deleted;
-        if truth.excused || truth.restored || is_over {
-            return None;
-        }
-        let shown = |lost: &&Overwritten| {
-            truth
-                .conflicts
-                .iter()
-                .any(|(of, theirs)| *of == field(lost.field) && *theirs == lost.value)
-        };
-        let replaced = |lost: &&Overwritten| {
-            self.stripe
-                .person_set
-                .iter()
-                .any(|(of, at, _, order)| (*of, *at) == (object, lost.field) && *order > lost.order)
-        };
-        let stands = |lost: &&Overwritten| {
-            entry.customer.fields.get(&field(lost.field)) == lost.value.as_ref()
-        };
-        let known = |lost: &&Overwritten| {
-            truth.edits.iter().any(|edit| edit.field == lost.field && edit.knew >= lost.order)
-        };
-        let silent = |lost: &&Overwritten| {
-            !truth.made[lost.field]
-                && !shown(lost)
-                && !replaced(lost)
-                && !stands(lost)
-                && !known(lost)
-        };
-        let lost = truth.overwritten.iter().find(silent)?;
-        let (name, value) = (field(lost.field), show_value(lost.value.as_ref()));
-        Some(format!("{value:?} in {name} was overwritten, and no conflict says so"))
-    }
-
-    /// How many conflicts were noted, and in how many of them nobody had set the value.
-    pub fn conflicts_noted(&self) -> (usize, usize) {
-        let is_needless = |customer: usize, (of, theirs): &(Field, Option<Value>)| {
-            let object = linked(&self.entries[customer]);
-            !self.stripe.person_set.iter().any(|(made, at, value, _)| {
-                Some(*made) == object && field(*at) == *of && value == theirs
-            })
-        };
-        let (mut noted, mut needless) = (0, 0);
-        for (customer, truth) in self.truth.iter().enumerate() {
-            noted += truth.conflicts.len();
-            needless += truth.conflicts.iter().filter(|c| is_needless(customer, c)).count();
-        }
-        (noted, needless)
-    }
-}
-
-impl Edit {
-    /// A refused value gives way to a person's edit: then it is not pending any more either.
-    fn replaced(&self, sync: &crate::sync::SyncState) -> bool {
-        sync.own(&field(self.field)) == 0
-    }
 }
 
 impl Truth {
@@ -454,6 +299,7 @@ impl Truth {
         self.deleted = deleted;
         for edit in &mut self.edits {
             edit.lost |= edit.version > version;
+            edit.renumbered = false;
         }
         if !leaps {
             self.unsaid = self.unsaid.max(was);
@@ -462,7 +308,7 @@ impl Truth {
         }
     }
 
-    fn versions(&self) -> usize {
+    pub(super) fn versions(&self) -> usize {
         let mut versions: Vec<u64> = self.edits.iter().map(|edit| edit.version).collect();
         versions.dedup();
         versions.len()

@@ -74,6 +74,7 @@ fn on_look(
                 Found::Live { id } => {
                     memory.id = Some(id);
                     memory.remote = Remote::Unknown;
+                    keep_refusals_of_newest(job);
                 }
                 Found::Gone { .. } if !holds(Rule::FoundGoneCounts) => {}
                 Found::Gone { id } => {
@@ -99,12 +100,7 @@ fn on_create(
         Answer::Customer { snapshot, replayed } => {
             memory.id = Some(snapshot.id.clone());
             job.outcome = Outcome::Created;
-            // What was refused is the first value: a newer one has yet to be tried.
-            job.refused.retain(|field, _| {
-                let newest = job.part.pending.get(field);
-                newest.is_none_or(|version| *version <= FIRST_VERSION)
-                    || !holds(Rule::CorrectionIsTried)
-            });
+            keep_refusals_of_newest(job);
             // A replayed answer tells the id only: what happened since is for a GET to say.
             memory.remote = match (replayed, snapshot.stamp) {
                 (replayed, Some(stamp)) if !replayed || !holds(Rule::ReplayTellsId) => {
@@ -128,6 +124,14 @@ fn on_create(
             Some(unexpected(job, memory, &other, now))
         }
     }
+}
+
+/// What was refused up to here is the first value: a newer one has yet to be tried.
+fn keep_refusals_of_newest(job: &mut Job) {
+    job.refused.retain(|field, _| {
+        let newest = job.part.pending.get(field);
+        newest.is_none_or(|version| *version <= FIRST_VERSION) || !holds(Rule::CorrectionIsTried)
+    });
 }
 
 /// The rest goes without the refused field. A field refused that was not sent is no field's fault.

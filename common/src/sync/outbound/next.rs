@@ -103,7 +103,9 @@ fn next_update(job: &Job, id: &str, stamp: &Stamp, memory: &Memory, now: Millis)
     refused.sort();
     refused.dedup();
     let version = job.change.data.version;
-    let key = job.key(version, 0, memory, fields.iter().map(|(field, _)| field).chain(&refused));
+    let without = refused.iter().map(|field| format!("-{field}"));
+    let named = fields.iter().map(|(field, _)| field.to_string()).chain(without);
+    let key = job.key(version, 0, memory, named);
     Step::Update {
         customer: job.change.subject.clone(),
         id: id.to_owned(),
