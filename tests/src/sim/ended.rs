@@ -14,8 +14,11 @@ impl World {
     pub fn judge_end(&mut self) {
         for customer in 0..self.entries.len() {
             // What heals late requests are Stripe's events.
-            let unhealed = self.mix.one_way && self.truth[customer].excused;
-            if self.truth[customer].beyond || self.lost[customer] || unhealed {
+            let truth = &self.truth[customer];
+            let unhealed = self.mix.one_way && truth.excused;
+            // Nobody told that it was restored, and the stamp that would have was taken off.
+            let unknowing = truth.untold && truth.unstamped;
+            if truth.beyond || self.lost[customer] || unhealed || unknowing {
                 continue;
             }
             if let Some(why) = self.unequal(customer) {

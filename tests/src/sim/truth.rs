@@ -51,6 +51,8 @@ pub struct Truth {
     /// Nobody told it, and up to this version it may say again what it said before; 0 once it has
     /// seen a version that it does not know.
     pub unsaid: u64,
+    /// Nobody told it, ever.
+    pub untold: bool,
     /// Per field, the version of ours that Stripe refused, as a result told, and when in the order.
     pub refused: [Option<(u64, u32)>; FIELDS],
     /// Its create was left for a repeat: too late for one period's keys, too early for the next.
@@ -303,6 +305,7 @@ impl Truth {
         }
         if !leaps {
             self.unsaid = self.unsaid.max(was);
+            self.untold = true;
             // A number may mean two changes now.
             self.excused = true;
         }
