@@ -9,8 +9,13 @@ use crate::clock;
 use crate::error::{Error, Result};
 
 /// In order; the number of one is its place, from 1.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("0001_catalog", include_str!("../../../migrations/0001_catalog.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("0001_catalog", include_str!("../../../migrations/0001_catalog.sql")),
+    (
+        "0002_one_edit_one_conflict",
+        include_str!("../../../migrations/0002_one_edit_one_conflict.sql"),
+    ),
+];
 
 const OPERATION: &str = "bring the database up to date";
 

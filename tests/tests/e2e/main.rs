@@ -2,6 +2,7 @@
 
 mod both_ways;
 mod broker;
+mod conflict;
 mod copied;
 mod crash;
 mod deleted;
