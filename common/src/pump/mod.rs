@@ -163,9 +163,11 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
             None => false,
             Some(Ending::ClosedPipe) => true,
             Some(Ending::End) => idle,
-            Some(Ending::Drain) => idle || self.is_out_of_time(),
+            Some(Ending::Drain) => idle && !self.reading || self.is_out_of_time(),
             // Nothing new is begun: it would end the same way.
-            Some(Ending::Fatal(_)) => self.tasks.is_empty() || self.is_out_of_time(),
+            Some(Ending::Fatal(_)) => {
+                self.tasks.is_empty() && !self.reading || self.is_out_of_time()
+            }
         }
     }
 
@@ -357,16 +359,22 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
 
     /// The first reason to end counts, but a signal shortens the wait for the end of the input.
     fn end(&mut self, ending: Ending) {
-        self.reading = false;
         let drains = match &ending {
             Ending::Drain | Ending::Fatal(_) => true,
             Ending::End | Ending::ClosedPipe => false,
         };
+        // Lines that were read from a pipe come from nowhere again: they are still taken, up to
+        // where reading stopped.
+        self.reading &= drains && !self.source.replays();
         if drains && self.drain_until.is_none() {
             let limit = Duration::from_millis(self.policy.drain_ms_max);
             self.drain_until = Some(Instant::now() + limit);
             if self.source.replays() {
                 self.lanes.drop_waiting(|_| true);
+            } else {
+                self.source.stop();
+                self.paused = false;
+                self.source.pause(false);
             }
         }
         let replace = match (&self.ending, &ending) {
@@ -381,6 +389,10 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
     }
 
     fn pause_when_full(&mut self) {
+        // What still comes of a source that was stopped is little, and its last.
+        if self.drain_until.is_some() {
+            return;
+        }
         let (records, bytes) = self.lanes.in_hand();
         let records = records + self.bad;
         let (records_max, bytes_max) =
