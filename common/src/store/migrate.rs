@@ -9,11 +9,15 @@ use crate::clock;
 use crate::error::{Error, Result};
 
 /// In order; the number of one is its place, from 1.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("0001_catalog", include_str!("../../../migrations/0001_catalog.sql")),
     (
         "0002_one_edit_one_conflict",
         include_str!("../../../migrations/0002_one_edit_one_conflict.sql"),
+    ),
+    (
+        "0003_strays_that_are_gone",
+        include_str!("../../../migrations/0003_strays_that_are_gone.sql"),
     ),
 ];
 

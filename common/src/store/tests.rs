@@ -201,7 +201,7 @@ fn a_repeat_stands_in_the_outbox_but_not_in_the_history() {
     };
     store.write(edit).expect("edits");
     assert_eq!(store.outbox_len().expect("counts"), 3);
-    let history = store.history("a", 0, 9).expect("reads");
+    let history = store.history("a", HistoryFrom::After(0), 9).expect("reads");
     let expected = [
         Version {
             version: 1,
@@ -219,8 +219,11 @@ fn a_repeat_stands_in_the_outbox_but_not_in_the_history() {
         },
     ];
     assert_eq!(history, expected);
-    assert_eq!(store.history("a", 1, 9).expect("reads"), expected[1..]);
-    assert_eq!(store.history("b", 0, 9).expect("reads"), []);
+    let of = |id: &str, from, max| store.history(id, from, max).expect("reads");
+    assert_eq!(of("a", HistoryFrom::After(1), 9), expected[1..]);
+    assert_eq!(of("a", HistoryFrom::Before(3), 1), expected[1..]);
+    assert_eq!(of("a", HistoryFrom::Before(2), 9), expected[..1]);
+    assert_eq!(of("b", HistoryFrom::After(0), 9), []);
 }
 
 #[test]
@@ -371,6 +374,15 @@ fn the_counts_follow_every_change() {
         duplicates: 1,
         ..Counts::default()
     };
+    assert_eq!(counted(&store), expected);
+    let strays = |tx: &Tx| {
+        tx.note(STRIPE, "cus_8", None, "another catalog's", 8)?;
+        tx.note_remove(STRIPE, "cus_8")?;
+        // Deleted before anybody heard of it, and told of late.
+        tx.note_gone(STRIPE, "cus_7", 8)?;
+        tx.note(STRIPE, "cus_7", None, "another catalog's", 8)
+    };
+    store.write(strays).expect("notes");
     assert_eq!(counted(&store), expected);
     let change = |tx: &Tx| {
         let mut a = tx.entry("a")?.expect("is there");
