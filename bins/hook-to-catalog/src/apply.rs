@@ -77,7 +77,10 @@ fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, here: Here) -> Resu
     };
     match inbound::whose(STRIPE, snapshot, linked.is_some(), named.as_ref()) {
         Whose::Ours => match linked.or(named) {
-            Some(entry) => take(tx, entry, snapshot, seen, here),
+            Some(entry) => {
+                tx.note_remove(STRIPE, &snapshot.id)?;
+                take(tx, entry, snapshot, seen, here)
+            }
             None => Ok(Applied::Done),
         },
         Whose::Duplicate => {
@@ -126,6 +129,7 @@ fn bear(tx: &Tx, id: String, snapshot: &Snapshot, seen: &Seen, now: i64) -> Resu
     if tx.entry(&id)?.is_some() {
         return note(tx, snapshot, "its id is taken in the catalog", now);
     }
+    tx.note_remove(STRIPE, &snapshot.id)?;
     let mut entry = inbound::born(STRIPE, &SYSTEMS, id, snapshot, seen, now);
     if !entry.customer.deleted {
         let changed: Vec<_> =
@@ -155,6 +159,9 @@ fn apply_result(tx: &Tx, result: &SyncResult, here: Here) -> Result<Applied> {
     }
     let took = results::on_result(&mut entry, result, here.policy.deletes, here.now);
     keep(tx, entry, took, here.now)?;
+    if let Some(id) = &result.external_id {
+        tx.note_remove(&result.system, id)?;
+    }
     Ok(Applied::Done)
 }
 
@@ -218,7 +225,11 @@ fn keep(tx: &Tx, mut entry: Entry, took: Took, now: i64) -> Result<()> {
     Ok(())
 }
 
+/// A stray: shown to people until it is deleted at Stripe, linked, or born here.
 fn note(tx: &Tx, snapshot: &Snapshot, why: &str, now: i64) -> Result<()> {
+    if snapshot.deleted {
+        return tx.note_gone(STRIPE, &snapshot.id, now);
+    }
     log::warn!("{}: {why}: nothing changed", snapshot.id);
     tx.note(STRIPE, &snapshot.id, snapshot.catalog_id.as_deref(), why, now)
 }

@@ -91,6 +91,14 @@ impl Source for AnySource {
         }
     }
 
+    fn stop(&mut self) {
+        match self {
+            Self::Pipe(source) => source.stop(),
+            Self::Kafka(source) => source.stop(),
+            Self::Memory(source) => source.stop(),
+        }
+    }
+
     fn lease(&self) -> Lease {
         match self {
             Self::Pipe(source) => source.lease(),

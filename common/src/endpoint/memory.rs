@@ -37,6 +37,7 @@ pub struct MemorySource {
     seen: Arc<Mutex<Seen>>,
     changed: Arc<Notify>,
     replays: bool,
+    stopped: bool,
 }
 
 /// A source that behaves like a topic (`replays`) or like a pipe.
@@ -45,7 +46,7 @@ pub fn source(replays: bool) -> (Feed, MemorySource) {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let changed = Arc::new(Notify::new());
     let feed = Feed { inputs: sender, seen: Arc::clone(&seen), changed: Arc::clone(&changed) };
-    (feed, MemorySource { inputs, seen, changed, replays })
+    (feed, MemorySource { inputs, seen, changed, replays, stopped: false })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -144,6 +145,9 @@ impl Feed {
 
 impl Source for MemorySource {
     async fn next(&mut self) -> Result<Input> {
+        if self.stopped {
+            return self.inputs.try_recv().unwrap_or(Ok(Input::End));
+        }
         match self.inputs.recv().await {
             Some(input) => input,
             None => std::future::pending().await,
@@ -164,6 +168,10 @@ impl Source for MemorySource {
         let mut seen = lock(&self.seen);
         seen.paused = paused;
         seen.pauses += usize::from(paused);
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
     }
 
     fn lease(&self) -> super::Lease {

@@ -77,6 +77,9 @@ pub trait Source: Send {
     fn done(&mut self, at: Position);
     /// Stops (or goes on) taking records while the program is full; polling goes on.
     fn pause(&mut self, paused: bool);
+    /// Takes nothing more from outside. What was taken before still comes, and then the end. For
+    /// those that do not replay; the others are simply left.
+    fn stop(&mut self) {}
     /// A handle that says whether a record may still be acted on.
     fn lease(&self) -> Lease;
     /// Whether what is not finished comes again when the program is started again. On pipes it

@@ -4,11 +4,16 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use log::warn;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Delivered, Delivery, Holder, Input, Lease, Position, Record, Sink, Source, Taken};
 use crate::error::{Error, Result};
+
+mod stdin;
+use stdin::{Leave, Stdin};
 
 /// The longest line that is a record, without its end.
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -44,6 +49,12 @@ pub struct NdjsonSource {
     batch: std::vec::IntoIter<Line>,
     paused: bool,
     ended: bool,
+    /// Dropped, it ends the wait for more of stdin.
+    leave: Option<Leave>,
+    /// The reading thread has left stdin before its end.
+    left: Arc<AtomicBool>,
+    /// The number of the last line that was handed on.
+    last: i64,
 }
 
 impl std::fmt::Debug for Line {
@@ -55,16 +66,29 @@ impl std::fmt::Debug for Line {
 impl NdjsonSource {
     /// Reads stdin, on a thread of its own: a read of a pipe cannot be taken back.
     pub fn stdin() -> Result<Self> {
-        Self::new(std::io::stdin())
+        let left = Arc::new(AtomicBool::new(false));
+        let opened = Stdin::open(Arc::clone(&left));
+        let (stdin, leave) = opened.map_err(|error| Error::fatal("open stdin", error))?;
+        Self::read(stdin, Some(leave), left)
     }
 
     pub fn new(reader: impl Read + Send + 'static) -> Result<Self> {
+        Self::read(reader, None, Arc::default())
+    }
+
+    fn read(
+        reader: impl Read + Send + 'static,
+        leave: Option<Leave>,
+        left: Arc<AtomicBool>,
+    ) -> Result<Self> {
         let (sender, batches) = mpsc::channel(READ_BATCHES_MAX);
         let thread = std::thread::Builder::new().name("read -".to_owned());
+        let is_left = Arc::clone(&left);
         thread
-            .spawn(move || read_lines(reader, &sender))
+            .spawn(move || read_lines(reader, &sender, &is_left))
             .map_err(|error| Error::retry("start the reading thread", error))?;
-        Ok(Self { batches, batch: Vec::new().into_iter(), paused: false, ended: false })
+        let batch = Vec::new().into_iter();
+        Ok(Self { batches, batch, paused: false, ended: false, leave, left, last: 0 })
     }
 }
 
@@ -75,6 +99,7 @@ impl Source for NdjsonSource {
         }
         loop {
             if let Some(line) = self.batch.next() {
+                self.last = line.number;
                 return Ok(to_input(line));
             }
             match self.batches.recv().await {
@@ -92,6 +117,10 @@ impl Source for NdjsonSource {
 
     fn pause(&mut self, paused: bool) {
         self.paused = paused;
+    }
+
+    fn stop(&mut self) {
+        self.leave = None;
     }
 
     fn lease(&self) -> Lease {
@@ -113,6 +142,11 @@ impl Source for NdjsonSource {
     async fn close(&mut self) -> Result<()> {
         self.ended = true;
         self.batches.close();
+        // Of a file or of a program that was fed to us nobody else knows how far we came.
+        if self.left.load(Ordering::Acquire) && self.last > 0 {
+            let last = self.last;
+            warn!("read up to line {last} only: tail -n +{} goes on from there", last + 1);
+        }
         Ok(())
     }
 
@@ -160,7 +194,11 @@ fn json_fault(error: &serde_json::Error) -> String {
     format!("{what} at column {}", error.column())
 }
 
-fn read_lines(reader: impl Read, sender: &mpsc::Sender<std::io::Result<Vec<Line>>>) {
+fn read_lines(
+    reader: impl Read,
+    sender: &mpsc::Sender<std::io::Result<Vec<Line>>>,
+    left: &AtomicBool,
+) {
     let mut reader = BufReader::with_capacity(READ_BATCH_BYTES, reader);
     let (mut number, mut batch, mut batch_bytes) = (0, Vec::new(), 0);
     loop {
@@ -173,6 +211,8 @@ fn read_lines(reader: impl Read, sender: &mpsc::Sender<std::io::Result<Vec<Line>
                 return;
             }
         };
+        // A line that was cut short by leaving is none: it is read again as a whole, or not at all.
+        let line = line.filter(|_| !left.load(Ordering::Acquire));
         let end = line.is_none();
         if let Some((bytes, length)) = line {
             number += 1;

@@ -17,11 +17,13 @@ use crate::shutdown::Shutdown;
 
 mod backoff;
 mod counters;
+mod ending;
 mod lanes;
 mod work;
 
 pub use backoff::{RETRY_WAIT_MS_MAX, RETRY_WAIT_MS_MIN};
 pub use counters::Counters;
+use ending::Ending;
 use lanes::{LaneKey, Lanes};
 use work::{Fate, Finished, Worker};
 
@@ -124,18 +126,6 @@ pub async fn run<S: Source, K: Sink + Clone + 'static, H: Handler>(
     pump.finish().await
 }
 
-/// Why the loop ends.
-#[derive(Debug)]
-enum Ending {
-    /// The input ended.
-    End,
-    /// A signal came.
-    Drain,
-    Fatal(Error),
-    /// The output's reader ended.
-    ClosedPipe,
-}
-
 struct Pump<S, K, H> {
     source: S,
     worker: Worker<K, H>,
@@ -157,22 +147,6 @@ struct Pump<S, K, H> {
 }
 
 impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
-    fn is_finished(&self) -> bool {
-        let idle = self.tasks.is_empty() && self.lanes.in_hand().0 == 0;
-        match self.ending {
-            None => false,
-            Some(Ending::ClosedPipe) => true,
-            Some(Ending::End) => idle,
-            Some(Ending::Drain) => idle || self.is_out_of_time(),
-            // Nothing new is begun: it would end the same way.
-            Some(Ending::Fatal(_)) => self.tasks.is_empty() || self.is_out_of_time(),
-        }
-    }
-
-    fn is_out_of_time(&self) -> bool {
-        self.drain_until.is_some_and(|until| Instant::now() >= until)
-    }
-
     async fn step(&mut self, shutdown: &mut Shutdown) {
         self.begin_ready();
         self.pause_when_full();
@@ -355,32 +329,11 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
         }
     }
 
-    /// The first reason to end counts, but a signal shortens the wait for the end of the input.
-    fn end(&mut self, ending: Ending) {
-        self.reading = false;
-        let drains = match &ending {
-            Ending::Drain | Ending::Fatal(_) => true,
-            Ending::End | Ending::ClosedPipe => false,
-        };
-        if drains && self.drain_until.is_none() {
-            let limit = Duration::from_millis(self.policy.drain_ms_max);
-            self.drain_until = Some(Instant::now() + limit);
-            if self.source.replays() {
-                self.lanes.drop_waiting(|_| true);
-            }
-        }
-        let replace = match (&self.ending, &ending) {
-            (None | Some(Ending::End), _)
-            | (Some(Ending::Drain), Ending::Fatal(_) | Ending::ClosedPipe) => true,
-            (Some(Ending::Drain), Ending::End | Ending::Drain)
-            | (Some(Ending::Fatal(_) | Ending::ClosedPipe), _) => false,
-        };
-        if replace {
-            self.ending = Some(ending);
-        }
-    }
-
     fn pause_when_full(&mut self) {
+        // What still comes of a source that was stopped is little, and its last.
+        if self.drain_until.is_some() {
+            return;
+        }
         let (records, bytes) = self.lanes.in_hand();
         let records = records + self.bad;
         let (records_max, bytes_max) =
@@ -400,52 +353,6 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
         self.counters.lag.set(self.source.lag().unwrap_or(-1));
         let trouble = self.source.trouble().or_else(|| self.worker.sink.trouble());
         self.counters.set_trouble(trouble);
-    }
-
-    /// Leaves everything in order and says how it ended.
-    async fn finish(mut self) -> Result<Exit> {
-        self.tasks.shutdown().await;
-        let ending = self.ending.take().unwrap_or(Ending::Drain);
-        let mut kept = 0;
-        if !self.source.replays() && !matches!(ending, Ending::ClosedPipe) {
-            kept = self.keep_unfinished().await?;
-        }
-        let flushed = match ending {
-            Ending::ClosedPipe => Ok(()),
-            Ending::End | Ending::Drain | Ending::Fatal(_) => self.worker.sink.flush().await,
-        };
-        self.source.close().await?;
-        match ending {
-            Ending::Fatal(error) => Err(error),
-            Ending::ClosedPipe => Ok(Exit::Done),
-            Ending::End | Ending::Drain if kept > 0 => Ok(Exit::Failed),
-            Ending::Drain => flushed.map(|()| Exit::Done),
-            Ending::End => {
-                flushed?;
-                Ok(if self.rejected > 0 { Exit::Failed } else { Exit::Done })
-            }
-        }
-    }
-
-    /// Lines taken from a pipe and not finished in time come from nowhere again: they are kept
-    /// as dead letters, so that ending a program loses nothing.
-    async fn keep_unfinished(&mut self) -> Result<usize> {
-        let unfinished = self.lanes.take_all();
-        for taken in &unfinished {
-            let letter = DeadLetter {
-                record: taken.record.clone(),
-                at: taken.at,
-                origin: self.source.name(taken.at),
-                error: "not finished when the program ended".to_owned(),
-                attempts: 0,
-            };
-            self.worker.dead_letters.put(letter).await?;
-            self.counters.rejected.inc();
-        }
-        if !unfinished.is_empty() {
-            warn!("{} lines were not finished and are kept as dead letters", unfinished.len());
-        }
-        Ok(unfinished.len())
     }
 }
 

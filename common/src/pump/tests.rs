@@ -279,6 +279,34 @@ async fn a_signal_on_a_pipe_finishes_all_and_keeps_what_it_cannot_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_that_a_pipe_had_handed_over_before_a_signal_are_still_acted_on() {
+    let rig = rig(false, Actor::default(), Policy { waiting_records_max: 2, ..Policy::default() });
+    // The signal is there first, since nothing has run yet.
+    rig.trigger.request();
+    for number in 0..9 {
+        rig.feed.record(0, "a", &format!("{number}"));
+    }
+    let sink = rig.sink.clone();
+    assert_eq!(rig.exit().await.expect("drained"), Exit::Done);
+    assert_eq!(sink.values().len(), 9, "{:?}", sink.values());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_a_pipe_had_handed_over_before_something_fatal_are_kept() {
+    let policy = Policy { waiting_records_max: 2, ..Policy::default() };
+    let rig = rig(false, Actor::gated(), policy);
+    rig.feed.record(0, "a", "fatal");
+    rig.actor.until_seen(1).await;
+    for number in 0..9 {
+        rig.feed.record(0, "a", &format!("{number}"));
+    }
+    rig.actor.open(1);
+    let dead = rig.dead.clone();
+    assert_eq!(rig.exit().await.expect_err("fatal").kind, Kind::Fatal);
+    assert_eq!(dead.values().len(), 10, "{:?}", dead.values());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_does_not_hold_up_the_end_longer_than_the_limit() {
     let rig = rig(true, Actor::gated(), Policy::default());
     rig.feed.record(0, "a", "1");

@@ -40,7 +40,10 @@ pub struct ConflictQuery {
     pub limit: usize,
 }
 
-/// Notes it, unless another sign of the same edit was noted.
+/// Notes it, unless another sign of the same edit was noted. A listing or a GET may show an edit
+/// before its event comes, under a newer stamp perhaps, and ours may have been edited once more in
+/// between. Of a conflict that is settled only an edit made before that was known by whoever
+/// settled it.
 pub(super) fn add(
     conn: &Connection,
     customer: &str,
@@ -49,14 +52,15 @@ pub(super) fn add(
     now: Millis,
 ) -> Result<()> {
     let sql = "INSERT INTO conflicts (customer, system, field, ours, ours_version, ours_at,
-                   theirs, theirs_at, noted_at)
-               SELECT c.seq, ?2, ?3, ?4, ?5, h.at, ?6, ?7, ?8
+                   theirs, theirs_at, noted_at, theirs_stamp)
+               SELECT c.seq, ?2, ?3, ?4, ?5, h.at, ?6, ?7, ?8, ?9
                FROM customers c
                LEFT JOIN history h ON h.customer = c.seq AND h.version = ?5
                WHERE c.id = ?1 AND NOT EXISTS (
                    SELECT 1 FROM conflicts
-                   WHERE customer = c.seq AND system = ?2 AND field = ?3 AND ours_version = ?5
-                       AND theirs IS ?6)";
+                   WHERE customer = c.seq AND system = ?2 AND field = ?3 AND theirs IS ?6
+                       AND (ours_version = ?5 OR theirs_stamp >= ?9
+                           AND (settled_at IS NULL OR settled_at >= ?7 * 1000)))";
     let row = params![
         customer,
         system,
@@ -66,6 +70,7 @@ pub(super) fn add(
         conflict.theirs.as_ref().map(json).transpose()?,
         conflict.theirs_at as Seconds,
         now,
+        conflict.theirs_stamp as i64,
     ];
     conn.prepare_cached(sql)
         .and_then(|mut statement| statement.execute(row))
@@ -84,7 +89,7 @@ pub(super) fn settle(conn: &Connection, id: i64, now: Millis) -> Result<bool> {
 
 /// What [`conflict_of`] reads, in its order.
 const COLUMNS: &str = "f.id, c.id, f.system, f.field, f.ours, f.ours_version, f.ours_at, f.theirs, \
-    f.theirs_at, f.noted_at, f.settled_at";
+    f.theirs_at, f.noted_at, f.settled_at, f.theirs_stamp";
 
 pub(super) fn list(conn: &Connection, query: &ConflictQuery) -> Result<Vec<NotedConflict>> {
     let mut values = vec![SqlValue::from(query.after), (query.limit as i64).into()];
@@ -134,6 +139,7 @@ fn conflict_of(row: &Row) -> rusqlite::Result<NotedConflict> {
         ours_version: number(row, 5)?,
         theirs: value_of(row, 7)?,
         theirs_at: row.get(8)?,
+        theirs_stamp: number(row, 11)?,
     };
     Ok(NotedConflict {
         id: row.get(0)?,

@@ -18,15 +18,29 @@ pub struct Version {
     pub event_id: String,
 }
 
+/// Which part of a history, and from where on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum From {
+    /// Those above this version, oldest first.
+    After(u64),
+    /// Those below this version, newest first.
+    Before(u64),
+}
+
 pub(super) fn history(
     conn: &Connection,
     customer: &str,
-    after: u64,
+    from: From,
     max: usize,
 ) -> Result<Vec<Version>> {
-    let sql = "SELECT version, origin, at, changed, event FROM history
-               WHERE customer = (SELECT seq FROM customers WHERE id = ?1) AND version > ?2
-               ORDER BY version LIMIT ?3";
+    let (bound, rest) = match from {
+        From::After(version) => (version, "version > ?2 ORDER BY version"),
+        From::Before(version) => (version, "version < ?2 ORDER BY version DESC"),
+    };
+    let sql = format!(
+        "SELECT version, origin, at, changed, event FROM history
+         WHERE customer = (SELECT seq FROM customers WHERE id = ?1) AND {rest} LIMIT ?3"
+    );
     let version_of = |row: &Row| {
         Ok(Version {
             version: number(row, 0)?,
@@ -36,10 +50,10 @@ pub(super) fn history(
             event_id: row.get(4)?,
         })
     };
-    conn.prepare_cached(sql)
+    conn.prepare_cached(&sql)
         .and_then(|mut statement| {
             statement
-                .query_map(params![customer, after as i64, max as i64], version_of)?
+                .query_map(params![customer, bound as i64, max as i64], version_of)?
                 .collect::<rusqlite::Result<_>>()
         })
         .doing("read the history")

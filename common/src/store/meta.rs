@@ -49,7 +49,7 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts> {
         doubts: number("SELECT count(*) FROM sync WHERE doubt IS NOT NULL")?.unwrap_or(0),
         conflicts_open: number("SELECT count(*) FROM conflicts WHERE settled_at IS NULL")?
             .unwrap_or(0),
-        duplicates: number("SELECT count(*) FROM notes")?.unwrap_or(0),
+        duplicates: number("SELECT count(*) FROM notes WHERE gone = 0")?.unwrap_or(0),
     })
 }
 

@@ -9,8 +9,17 @@ use crate::clock;
 use crate::error::{Error, Result};
 
 /// In order; the number of one is its place, from 1.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("0001_catalog", include_str!("../../../migrations/0001_catalog.sql"))];
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("0001_catalog", include_str!("../../../migrations/0001_catalog.sql")),
+    (
+        "0002_one_edit_one_conflict",
+        include_str!("../../../migrations/0002_one_edit_one_conflict.sql"),
+    ),
+    (
+        "0003_strays_that_are_gone",
+        include_str!("../../../migrations/0003_strays_that_are_gone.sql"),
+    ),
+];
 
 const OPERATION: &str = "bring the database up to date";
 

@@ -32,7 +32,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use conflicts::{ConflictQuery, NotedConflict};
 pub use cursor::Cursor;
 pub use entries::State;
-pub use history::Version;
+pub use history::{From as HistoryFrom, Version};
 pub use list::{Page, Query};
 pub use meta::Counts;
 pub use open::database_path;
@@ -134,9 +134,9 @@ impl Store {
         entries::due(&self.conn, system, now, max)
     }
 
-    /// The versions of a customer after this one, oldest first: who made them, which fields.
-    pub fn history(&self, id: &str, after: u64, max: usize) -> Result<Vec<Version>> {
-        history::history(&self.conn, id, after, max)
+    /// The versions of a customer: who made them, which fields.
+    pub fn history(&self, id: &str, from: HistoryFrom, max: usize) -> Result<Vec<Version>> {
+        history::history(&self.conn, id, from, max)
     }
 
     /// Conflicts, oldest first.

@@ -201,7 +201,7 @@ fn a_repeat_stands_in_the_outbox_but_not_in_the_history() {
     };
     store.write(edit).expect("edits");
     assert_eq!(store.outbox_len().expect("counts"), 3);
-    let history = store.history("a", 0, 9).expect("reads");
+    let history = store.history("a", HistoryFrom::After(0), 9).expect("reads");
     let expected = [
         Version {
             version: 1,
@@ -219,8 +219,11 @@ fn a_repeat_stands_in_the_outbox_but_not_in_the_history() {
         },
     ];
     assert_eq!(history, expected);
-    assert_eq!(store.history("a", 1, 9).expect("reads"), expected[1..]);
-    assert_eq!(store.history("b", 0, 9).expect("reads"), []);
+    let of = |id: &str, from, max| store.history(id, from, max).expect("reads");
+    assert_eq!(of("a", HistoryFrom::After(1), 9), expected[1..]);
+    assert_eq!(of("a", HistoryFrom::Before(3), 1), expected[1..]);
+    assert_eq!(of("a", HistoryFrom::Before(2), 9), expected[..1]);
+    assert_eq!(of("b", HistoryFrom::After(0), 9), []);
 }
 
 #[test]
@@ -235,6 +238,7 @@ fn a_conflict_shows_both_values_until_it_is_settled() {
             ours_version: 1,
             theirs: None,
             theirs_at: 77,
+            theirs_stamp: 0,
         },
         Conflict {
             field: Field::Address,
@@ -242,6 +246,7 @@ fn a_conflict_shows_both_values_until_it_is_settled() {
             ours_version: 9,
             theirs: address.get(&Field::Address).cloned(),
             theirs_at: 78,
+            theirs_stamp: 8,
         },
     ];
     for conflict in &conflicts {
@@ -275,6 +280,36 @@ fn a_conflict_shows_both_values_until_it_is_settled() {
     let one = |customer: &'static str, id| move |tx: &Tx| tx.conflict(customer, id);
     assert_eq!(store.write(one("a", id)).expect("reads"), first.into_iter().next());
     assert_eq!(store.write(one("b", id)).expect("reads"), None);
+}
+
+#[test]
+fn one_edit_of_theirs_is_one_conflict_however_many_of_ours_it_lost_to() {
+    let (_folder, mut store) = fresh();
+    store.write(|tx| create(tx, "a", 1_000)).expect("creates");
+    let noted = |store: &mut Store, ours_version, theirs: &str, theirs_stamp, theirs_at| {
+        let conflict = Conflict {
+            field: Field::Name,
+            ours: Some(Value::Text("ours".into())),
+            ours_version,
+            theirs: Some(Value::Text(theirs.into())),
+            theirs_at,
+            theirs_stamp,
+        };
+        store.write(|tx| tx.conflict_add("a", STRIPE, &conflict, 5_000)).expect("notes");
+        let all = ConflictQuery { settled: true, limit: 99, ..ConflictQuery::default() };
+        store.conflicts(&all).expect("reads").len()
+    };
+    assert_eq!(noted(&mut store, 2, "x", 1, 10), 1);
+    assert_eq!(noted(&mut store, 2, "x", 1, 10), 1, "told again");
+    assert_eq!(noted(&mut store, 3, "x", 1, 10), 1, "told again after an edit of ours");
+    assert_eq!(noted(&mut store, 3, "y", 1, 11), 2, "another value");
+    assert_eq!(noted(&mut store, 3, "x", 2, 12), 3, "made later, under a newer one of ours");
+    assert_eq!(noted(&mut store, 4, "x", 1, 10), 3, "the older one told late");
+    for id in 1..=3 {
+        store.write(|tx| tx.conflict_settle(id, 15_000)).expect("settles");
+    }
+    assert_eq!(noted(&mut store, 4, "x", 2, 12), 3, "known when it was settled");
+    assert_eq!(noted(&mut store, 4, "x", 2, 16), 4, "made after that");
 }
 
 /// Stripe has it all.
@@ -339,6 +374,15 @@ fn the_counts_follow_every_change() {
         duplicates: 1,
         ..Counts::default()
     };
+    assert_eq!(counted(&store), expected);
+    let strays = |tx: &Tx| {
+        tx.note(STRIPE, "cus_8", None, "another catalog's", 8)?;
+        tx.note_remove(STRIPE, "cus_8")?;
+        // Deleted before anybody heard of it, and told of late.
+        tx.note_gone(STRIPE, "cus_7", 8)?;
+        tx.note(STRIPE, "cus_7", None, "another catalog's", 8)
+    };
+    store.write(strays).expect("notes");
     assert_eq!(counted(&store), expected);
     let change = |tx: &Tx| {
         let mut a = tx.entry("a")?.expect("is there");

@@ -117,6 +117,16 @@ impl<'c> Tx<'c> {
         notes::add(self.conn, system, external_id, catalog_id, why, now)
     }
 
+    /// Notes that such a customer was deleted there.
+    pub fn note_gone(&self, system: &str, external_id: &str, now: Millis) -> Result<()> {
+        notes::gone(self.conn, system, external_id, now)
+    }
+
+    /// Takes the note back: the customer is linked now, or born here.
+    pub fn note_remove(&self, system: &str, external_id: &str) -> Result<()> {
+        notes::remove(self.conn, system, external_id)
+    }
+
     /// Customers whose repeat is due, the longest waiting first.
     pub fn due(&self, system: &str, now: Millis, max: usize) -> Result<Vec<String>> {
         entries::due(self.conn, system, now, max)

@@ -50,6 +50,7 @@ pub(super) fn lost_edits(sync: &SyncState, ours: &Fields, edits: &[ForeignEdit])
         ours_version: sync.own(&edit.field),
         theirs: edit.value.clone(),
         theirs_at: edit.at,
+        theirs_stamp: edit.stamp,
         field: edit.field.clone(),
     };
     edits.iter().filter(lost).map(conflict).collect()
@@ -162,6 +163,7 @@ pub(super) fn settle(entry: &mut Entry, counted: &Counted, mut took: Took) -> To
                 ours_version: sync.own(&field),
                 theirs: snapshot.fields.get(&field).cloned(),
                 theirs_at: at,
+                theirs_stamp: counted.told(&field).unwrap_or(counted.s),
                 field: field.clone(),
             });
         }

@@ -68,6 +68,9 @@ pub struct Conflict {
     /// Their value, which ours landed on top of or will, and when it was made by their clock.
     pub theirs: Option<Value>,
     pub theirs_at: Seconds,
+    /// Which version of ours the person had before them: by it one edit, told in several ways and
+    /// lost to several of ours, is known as one.
+    pub theirs_stamp: u64,
 }
 
 /// What is written of a customer that was deleted there and is kept here.

@@ -138,6 +138,11 @@ impl Program {
         }
     }
 
+    /// Its stdin, to be written to by a thread that may have to wait for it.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }

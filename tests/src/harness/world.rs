@@ -106,8 +106,16 @@ impl World {
     }
 
     pub fn start_api(&mut self) {
+        self.start_api_with(|_| ());
+    }
+
+    /// With other flags or another environment.
+    pub fn start_api_with(&mut self, change: impl FnOnce(&mut Command)) {
+        // Two cannot listen at one address.
+        self.api = None;
         let mut api = self.command("catalog-api");
         api.args(["--listen", &self.api_address, "--to", &self.topic("customer_events")]);
+        change(&mut api);
         self.api = Some(Program::start(api));
     }
 

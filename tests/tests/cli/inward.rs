@@ -80,6 +80,49 @@ fn a_stamped_customer_that_nobody_knows_is_taken_back_only_by_a_restored_catalog
     assert_eq!((&there[0]["id"], &there[0]["name"]), (&json!("c"), &json!("Ada")), "{there:#?}");
 }
 
+/// How many strays the catalog counts for people.
+fn duplicates(place: &Place) -> u64 {
+    let api = place.start("catalog-api", &["--listen", "127.0.0.1:0", "--to", "-"]);
+    let text = ask("GET", &format!("http://{}/metrics", api.address()), None).body;
+    let text = text.as_str().expect("text");
+    let line = text.lines().find(|line| line.starts_with("catalog_duplicates "));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_stray_is_counted_until_it_is_deleted_linked_or_born() {
+    let place = Place::usual();
+    let stray = |n: u8, names: &str| {
+        let mut stray = stripes(&format!("cus_{n}"), "Ada");
+        stray["metadata"] = json!({"catalog_id": names, "catalog_version": "1"});
+        stray
+    };
+    let tell = |events: &[Json]| {
+        let lines: Vec<String> = events.iter().map(Json::to_string).collect();
+        let ended = run(&place, &lines);
+        assert_eq!(ended.code, Some(0), "{}", ended.said());
+        duplicates(&place)
+    };
+    let strays = [stray(1, "x"), stray(2, "y"), stray(3, "z")];
+    let seen = |n: usize, kind: &str| event(&format!("evt_{n}_{kind}"), kind, &strays[n]);
+    let updated = "customer.updated";
+    let count = tell(&[seen(0, updated), seen(1, updated), seen(2, updated)]);
+    assert_eq!(count, 3, "made by a catalog that nobody knows");
+    // Deleted; an event of before comes late.
+    let mut deleted = seen(0, "customer.deleted");
+    deleted["data"]["object"]["deleted"] = json!(true);
+    assert_eq!(tell(&[deleted, seen(0, "customer.created")]), 2);
+    // Its stamp taken off: somebody's own, and born here.
+    let born = event("evt_born", updated, &stripes("cus_2", "Ada"));
+    assert_eq!(tell(&[born]), 1);
+    // The customer that it names is there, and waits for it.
+    let api = place.start("catalog-api", &["--listen", "127.0.0.1:0", "--to", "-"]);
+    let url = format!("http://{}/customers", api.address());
+    assert_eq!(ask("POST", &url, Some(&json!({"id": "z", "name": "Ada"}))).status, 201);
+    drop(api);
+    assert_eq!(tell(&[seen(2, "customer.created")]), 0);
+}
+
 #[test]
 fn a_result_of_a_customer_that_nobody_knows_has_no_effect() {
     let place = Place::usual();

@@ -1,5 +1,7 @@
 //! `kafka-to-stripe` on pipes: bad lines, a Stripe that refuses the key, a Stripe that is away.
 
+use std::io::Write as _;
+
 use serde_json::{Value as Json, json};
 use tests::harness::http::{ask, call};
 use tests::harness::until;
@@ -107,6 +109,46 @@ fn a_stripe_that_is_away_is_waited_for() {
     assert_eq!(ended.code, Some(0), "{}", ended.said());
     assert_eq!(outcomes(&ended), [("a".to_owned(), "created".to_owned())]);
     assert!(place.dead_letters("kafka-to-stripe").is_empty());
+}
+
+/// Beyond what a program takes in hand and reads ahead.
+const MANY: usize = 20_000;
+
+#[test]
+fn told_to_stop_it_finishes_the_lines_it_has_read_and_says_where_to_go_on() {
+    let (place, _sim, _) = with_stripe();
+    let text: Vec<String> =
+        (1..=MANY).map(|n| created(&format!("c{n}"), "Ada").to_string()).collect();
+    let flags = ["--from", "-", "--to", "-", "--rate", "1000"];
+    let mut mover = place.start("kafka-to-stripe", &flags);
+    let mut stdin = mover.take_stdin().expect("piped");
+    let input = text.join("\n") + "\n";
+    // The pipe is full most of the time, and broken in the end.
+    let feeding = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    until("it is at work", || (mover.stdout().len() > 10).then_some(()));
+    mover.terminate();
+    let status = mover.wait();
+    let ended = Ended::of(&mover, status);
+    assert!(feeding.join().expect("no panic").is_err(), "not all was read: {}", ended.said());
+    let said = ended.stderr.iter().find(|line| line.contains("goes on from there"));
+    let said = said.unwrap_or_else(|| panic!("it says how far it came: {}", ended.said()));
+    let (_, next) = said.split_once("tail -n +").expect("the command");
+    let next = next.split(' ').next().and_then(|number| number.parse::<usize>().ok());
+    let read = next.expect("a number") - 1;
+    assert!(said.contains(&format!("line {read} only")) && read < MANY, "{said}");
+    // Each line up to there is done, or kept; none beyond it was begun.
+    let mut dealt_with: Vec<String> =
+        outcomes(&ended).into_iter().map(|(customer, _)| customer).collect();
+    let kept = place.dead_letters("kafka-to-stripe");
+    assert_eq!(ended.code, Some(i32::from(!kept.is_empty())), "{}", ended.said());
+    dealt_with.extend(
+        kept.iter()
+            .map(|letter| letter["record"]["subject"].as_str().expect("a record").to_owned()),
+    );
+    dealt_with.sort();
+    let mut expected: Vec<String> = (1..=read).map(|n| format!("c{n}")).collect();
+    expected.sort();
+    assert_eq!(dealt_with, expected);
 }
 
 #[test]

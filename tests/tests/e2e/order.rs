@@ -58,14 +58,53 @@ fn a_deleted_customer_stays_deleted() {
     assert_eq!(deletes, 1, "deleted once");
 }
 
+/// Keys enough for poison in every partition.
+const POISONED: usize = 40;
+
 #[test]
 fn a_poison_record_touches_only_its_own_customer() {
     let Some(broker) = broker("a_poison_record_touches_only_its_own_customer") else { return };
     let world = World::start(&broker, &[]);
-    let topic = Topic::new(&broker, &world.topic("customer_events"));
-    topic.produce("poison", b"{\"specversion\":\"1.0\"}");
+    let topics = ["customer_events", "stripe_events"];
+    let topics = topics.map(|name| Topic::new(&broker, &world.topic(name)));
+    let poison = b"{\"specversion\":\"1.0\"}";
+    for topic in &topics {
+        for n in 0..POISONED {
+            topic.produce(&format!("poison-{n}"), poison);
+        }
+    }
+    // Whatever partition these fall into, there is poison before them.
     let (_, remote) = world.synced(&json!({"name": "After it"}));
     world.stripe_until(&remote, "in step", |it| it["name"] == "After it");
-    let dead = until("the poison record is dead-lettered", || topic.dead_letters().records().pop());
-    assert_eq!(dead.value, b"{\"specversion\":\"1.0\"}", "untouched");
+    let born = world.stripe("POST", "/v1/customers", "name=Born+after+it");
+    let born = born.body["id"].as_str().expect("an id");
+    world.catalog_until(born, "as born", |it| it["name"] == "Born after it");
+    for topic in &topics {
+        let dead = until("the poison is dead-lettered", || {
+            let dead = topic.dead_letters().records();
+            (dead.len() == POISONED).then_some(dead)
+        });
+        assert!(dead.iter().all(|letter| letter.value == poison), "untouched: {dead:#?}");
+    }
+}
+
+#[test]
+fn a_customer_that_stripe_fails_on_again_and_again_holds_up_nobody_else() {
+    let Some(broker) = broker("a_customer_that_stripe_fails_on_again_and_again") else { return };
+    let world = World::start(&broker, &[]);
+    let (id, remote) = world.synced(&json!({"name": "Ada"}));
+    let path = format!("/v1/customers/{remote}");
+    world.fault(&json!({"requests": [{"method": "POST", "path": path, "status": 500}]}));
+    world.api("PATCH", &format!("/customers/{id}"), Some(&json!({"name": "Held up"})));
+    let fails = |it: &Json| it["path"] == path.as_str() && it["status"] == 500;
+    until("Stripe failed on it", || world.our_writes().iter().any(fails).then_some(()));
+    // More than are acted on side by side, so that one of them would come to wait for its turn.
+    for n in 0..POISONED {
+        world.synced(&json!({ "name": format!("Other {n}") }));
+    }
+    let here = world.api("GET", &format!("/customers/{id}"), None).body;
+    assert_eq!(here["sync"]["stripe"]["state"], "pending", "and is not given up: {here}");
+    world.steer("DELETE", "faults", None);
+    world.stripe_until(&remote, "edited at last", |it| it["name"] == "Held up");
+    world.catalog_until(&id, "in step", |it| it["sync"]["stripe"]["state"] == "synced");
 }

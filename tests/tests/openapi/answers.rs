@@ -87,6 +87,7 @@ fn what_is_done_is_answered_as_described() {
     api.call("PATCH", (ONE, "/customers/a"), &[JSON], Some(&patch.to_string()), 200);
     assert!(api.get(HISTORY, "/customers/a/history?limit=1", &[], 200).header("link").is_some());
     api.get(HISTORY, "/customers/a/history?after=1", &[AS_LINES], 200);
+    api.get(HISTORY, "/customers/a/history?before=3", &[], 200);
     api.post(RESYNC, "/customers/a/resync", &[], "", 202);
     api.post(RESYNC, "/customers/a/resync?all=true", &[], "", 202);
 
@@ -162,6 +163,7 @@ fn what_is_refused_is_answered_as_described() {
     api.get(ONE, "/customers/a?x=1", &[], 400);
     api.get(HISTORY, "/customers/x/history", &[], 404);
     api.get(HISTORY, "/customers/a/history?after=x", &[], 400);
+    api.get(HISTORY, "/customers/a/history?after=1&before=3", &[], 400);
     api.get(CONFLICTS, "/conflicts?cursor=x", &[], 400);
     api.get(THEIR_CONFLICTS, "/customers/x/conflicts", &[], 404);
     api.post(RESYNC, "/customers/x/resync", &[], "", 404);

@@ -17,6 +17,7 @@ fn note(folder: &Path, customer: &str, field: &Field, theirs: Option<Value>) {
         ours_version: 1,
         theirs,
         theirs_at: 1_795_341_600,
+        theirs_stamp: 0,
     };
     let mut store = Store::open(&folder.join("db.sqlite3")).expect("opens");
     let noted = store.write(|tx| tx.conflict_add(customer, STRIPE, &conflict, 1_795_341_601_000));

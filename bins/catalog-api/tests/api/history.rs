@@ -40,7 +40,22 @@ fn a_history_has_every_version_oldest_first_also_of_the_deleted() {
     let stream = api.call("GET", "/customers/c/history", &ndjson, "");
     let lines = stream.body.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     assert_eq!(lines.collect::<Vec<Json>>(), *all);
+    // The other way round.
+    let (mut path, mut paged) = ("/customers/c/history?limit=3&before=7".to_owned(), Vec::new());
+    loop {
+        let page = api.get(&path);
+        paged.extend(page.json().as_array().expect("an array").clone());
+        let Some((next, _)) = page.header("link").split_once('>') else { break };
+        next.trim_start_matches('<').clone_into(&mut path);
+    }
+    let newest_first: Vec<Json> = all[..6].iter().rev().cloned().collect();
+    assert_eq!(paged, newest_first);
+    let stream = api.call("GET", "/customers/c/history?before=7", &ndjson, "");
+    let lines = stream.body.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    assert_eq!(lines.collect::<Vec<Json>>(), newest_first);
     for (path, status) in [
+        ("/customers/c/history?before=x", 400),
+        ("/customers/c/history?before=3&after=1", 400),
         ("/customers/nobody/history", 404),
         ("/customers/c/history?after=x", 400),
         ("/customers/c/history?after=-1", 400),

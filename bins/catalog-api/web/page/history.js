@@ -1,6 +1,4 @@
-// The history of a customer, newest first. Versions count without gaps, so the newest so many are
-// those after a number; only a restored catalog has leapt, and what is older than that leap is not
-// shown here, but by the API.
+// The history of a customer, newest first.
 
 import { customerPath, get, query } from "./api.js";
 import { capital, h, keyed, label, when } from "./dom.js";
@@ -15,6 +13,7 @@ export class History {
     this.id = id;
     this.versions = [];
     this.wanted = STEP;
+    this.loaded = 0;
     this.rows = h("ol", { class: "history" });
     this.older = h("button", { type: "button", hidden: true, onclick: () => this.more() },
       "Show older");
@@ -23,13 +22,14 @@ export class History {
   }
 
   async load(version) {
-    const after = Math.max(0, version - this.wanted);
-    const first = this.versions.at(-1)?.version;
-    if (this.versions[0]?.version === version && first <= after + 1) return;
+    const limit = this.wanted;
+    if (this.versions[0]?.version === version && this.loaded >= limit) return;
     const path = customerPath(this.id, "history");
-    const { data } = await get(path + query({ after, limit: this.wanted }));
-    this.versions = data.reverse();
-    this.older.hidden = after === 0 || this.wanted === MOST;
+    const { data, headers } = await get(path + query({ before: version + 1, limit }));
+    this.versions = data;
+    this.loaded = limit;
+    // There are more if there is a next page.
+    this.older.hidden = !headers.has("Link") || limit === MOST;
     keyed(this.rows, this.versions, (it) => it.version, makeVersion);
   }
 

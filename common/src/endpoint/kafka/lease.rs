@@ -9,7 +9,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::fault;
-use super::poller::Shared;
+use super::shared::Shared;
 use crate::endpoint::Position;
 use crate::error::{Error, Kind, Result};
 

@@ -10,7 +10,9 @@ mod options;
 mod partitions;
 mod poller;
 mod producer;
+mod rebalance;
 mod scan;
+mod shared;
 mod source;
 
 pub use admin::{START_WAIT_MS_MAX, ensure_topic};

@@ -11,8 +11,8 @@ use rdkafka::consumer::Consumer as _;
 use tokio::sync::mpsc;
 
 use super::options::{ConsumerOptions, KafkaOptions, refused};
-use super::poller::{self, Consumer, Context, Shared};
-use super::{Lease, fault};
+use super::shared::{Consumer, Context, Shared};
+use super::{Lease, fault, poller};
 use crate::endpoint::{Holder, Input, Position, Source};
 use crate::error::{Error, Result};
 
