@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::entries::{json, json_of, number};
 use super::error::Doing;
+use super::shapes::value_from;
 use crate::error::Result;
-use crate::record::{Address, Field, Millis, Seconds, Value};
+use crate::record::{Field, Millis, Seconds, Value};
 use crate::sync::Conflict;
 
 const READ: &str = "read conflicts";
@@ -153,8 +154,5 @@ fn conflict_of(row: &Row) -> rusqlite::Result<NotedConflict> {
 }
 
 fn value_of(row: &Row, index: usize) -> rusqlite::Result<Option<Value>> {
-    Ok(json_of::<serde_json::Value>(row, index)?.map(|json| match json {
-        serde_json::Value::String(text) => Value::Text(text),
-        other => Value::Address(Address::from_json(&other)),
-    }))
+    Ok(json_of::<serde_json::Value>(row, index)?.map(value_from))
 }

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error::Doing;
 use super::fold::fold;
+use super::shapes::{EditJson, RefusalJson};
 use crate::error::{Error, Result};
 use crate::record::{Address, Customer, Field, Fields, Millis, Value};
 use crate::sync::state::LEAP;
-use crate::sync::{Entry, Refusal, SyncState, repeat};
+use crate::sync::{Entry, SyncState, repeat};
 
 /// How a customer stands with one system, in one word for people.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -88,7 +89,7 @@ pub(super) fn by_external(
 pub(super) fn with_systems(conn: &Connection, (seq, customer): Numbered) -> Result<Entry> {
     let sql = "SELECT system, external_id, gone, first, first_at, shadow, seen, remote_at,
                       observed, acked, deleted_version, delete_ids, announced_at,
-                      announced_times, error, own, refused, doubt
+                      announced_times, error, own, refused, doubt, put_aside
                FROM sync WHERE customer = ?1";
     let mut statement = conn.prepare_cached(sql).doing(LOAD)?;
     let systems = statement
@@ -124,15 +125,9 @@ pub(super) fn customer_of(row: &Row) -> rusqlite::Result<Numbered> {
     Ok((row.get(0)?, customer))
 }
 
-/// A refusal as it is stored.
-#[derive(Deserialize, Serialize)]
-struct RefusalJson {
-    version: u64,
-    why: String,
-}
-
 fn sync_of(row: &Row) -> rusqlite::Result<(String, SyncState)> {
     let refused = json_of::<BTreeMap<Field, RefusalJson>>(row, 16)?.unwrap_or_default();
+    let put_aside = json_of::<Vec<EditJson>>(row, 18)?.unwrap_or_default();
     let sync = SyncState {
         external_id: row.get(1)?,
         gone: row.get(2)?,
@@ -149,10 +144,11 @@ fn sync_of(row: &Row) -> rusqlite::Result<(String, SyncState)> {
         announced_times: row.get(13)?,
         error: row.get(14)?,
         doubt: row.get(17)?,
+        put_aside: put_aside.into_iter().map(EditJson::into_edit).collect(),
         own: json_of(row, 15)?.unwrap_or_default(),
         refused: refused
             .into_iter()
-            .map(|(field, json)| (field, Refusal { version: json.version, why: json.why }))
+            .map(|(field, refusal)| (field, refusal.into_refusal()))
             .collect(),
     };
     Ok((row.get(0)?, sync))
@@ -219,13 +215,14 @@ fn save_sync(
     let refused: BTreeMap<_, _> = sync
         .refused
         .iter()
-        .map(|(field, r)| (field, RefusalJson { version: r.version, why: r.why.clone() }))
+        .map(|(field, refusal)| (field, RefusalJson::of(refusal)))
         .collect();
+    let put_aside = sync.put_aside.iter().map(EditJson::of).collect::<Vec<_>>();
     let sql = "INSERT INTO sync (customer, system, external_id, gone, first, first_at, shadow,
                    seen, remote_at, observed, acked, deleted_version, delete_ids, announced_at,
-                   announced_times, error, own, refused, state, repeat_at, doubt)
+                   announced_times, error, own, refused, state, repeat_at, doubt, put_aside)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                   ?17, ?18, ?19, ?20, ?21)
+                   ?17, ?18, ?19, ?20, ?21, ?22)
                ON CONFLICT (customer, system) DO UPDATE SET external_id = excluded.external_id,
                    gone = excluded.gone, first = excluded.first, first_at = excluded.first_at,
                    shadow = excluded.shadow, seen = excluded.seen,
@@ -234,7 +231,8 @@ fn save_sync(
                    delete_ids = excluded.delete_ids, announced_at = excluded.announced_at,
                    announced_times = excluded.announced_times, error = excluded.error,
                    own = excluded.own, refused = excluded.refused, state = excluded.state,
-                   repeat_at = excluded.repeat_at, doubt = excluded.doubt";
+                   repeat_at = excluded.repeat_at, doubt = excluded.doubt,
+                   put_aside = excluded.put_aside";
     let row = params![
         seq,
         system,
@@ -257,6 +255,7 @@ fn save_sync(
         State::of(entry, system).as_str(),
         repeat::due_at(entry, system),
         sync.doubt,
+        (!put_aside.is_empty()).then(|| json(&put_aside)).transpose()?,
     ];
     conn.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).doing(SAVE)?;
     Ok(())

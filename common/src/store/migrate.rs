@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 
 /// In order; the number of one is its place, from 1.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("0001_catalog", include_str!("../../../migrations/0001_catalog.sql")),
     (
         "0002_one_edit_one_conflict",
@@ -19,6 +19,7 @@ const MIGRATIONS: [(&str, &str); 3] = [
         "0003_strays_that_are_gone",
         include_str!("../../../migrations/0003_strays_that_are_gone.sql"),
     ),
+    ("0004_edits_in_doubt", include_str!("../../../migrations/0004_edits_in_doubt.sql")),
 ];
 
 const OPERATION: &str = "bring the database up to date";

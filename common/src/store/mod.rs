@@ -21,6 +21,7 @@ mod open;
 mod outbox;
 mod remembered;
 mod search;
+mod shapes;
 mod tx;
 mod writer;
 

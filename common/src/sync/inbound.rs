@@ -160,6 +160,7 @@ pub(super) fn deleted_there(
         sync.gone = true;
         sync.error = (kept && !entry.customer.deleted).then(|| KEPT.to_owned());
         sync.doubt = None;
+        sync.put_aside.clear();
     }
     if !entry.customer.deleted && !kept {
         write::bury(entry, system, Deletes::Mirror, now);

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use super::inbound::{Doubt, Seen, Took};
 use super::rules::Rule;
-use super::settle::lost_edits;
-use super::state::{Entry, stamp_for};
+use super::settle::ForeignEdit;
+use super::state::{Entry, SyncState, stamp_for};
 use crate::in_force::holds;
 use crate::record::{API, Field, Millis, Snapshot, Stamp};
+
+/// So many edits of one customer are remembered while it is in doubt; the oldest make room.
+const PUT_ASIDE_MAX: usize = 100;
 
 /// The stamp went back.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -105,14 +108,26 @@ pub fn unasked(
 ) -> Took {
     let Some(sync) = entry.systems.get_mut(system) else { return Took::default() };
     sync.doubt.get_or_insert(now);
-    let is_owed = sync.own(&Field::Stamp) > sync.acked;
-    let lost = lost_edits(sync, &entry.customer.fields, &doubt.edits);
+    // One that stood there and was taken off is on its way no more, though no result says so yet.
+    let is_owed = sync.own(&Field::Stamp) > sync.acked.max(doubt.stood);
+    put_aside(sync, &doubt.edits);
     let mut took = match &doubt.late {
         Some(late) => reassert_overwritten(entry, system, snapshot, late, now),
         None if is_owed => Took::nothing("in doubt; the stamp is on its way"),
         None => reassert(entry, system, &[Field::Stamp], now),
     };
     took.touched = true;
-    took.conflicts = lost;
     took
+}
+
+/// What people edited is not forgotten with the snapshot: whether it stands or was lost is seen when
+/// the doubt is settled.
+fn put_aside(sync: &mut SyncState, edits: &[ForeignEdit]) {
+    for edit in edits {
+        if !sync.put_aside.contains(edit) {
+            sync.put_aside.push(edit.clone());
+        }
+    }
+    let too_many = sync.put_aside.len().saturating_sub(PUT_ASIDE_MAX);
+    sync.put_aside.drain(..too_many);
 }

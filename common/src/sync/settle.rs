@@ -90,7 +90,7 @@ impl Counted<'_> {
         if sync.refused.contains_key(field) && holds(Rule::RefusedStays) {
             // Only an edit that was made when our try was over.
             let after = |stamp: u64| own <= stamp || !holds(Rule::RefusedUnderStamp);
-            if !self.told(field).is_some_and(after) && holds(Rule::RefusedOnlyForeign) {
+            if !self.told(sync, field).is_some_and(after) && holds(Rule::RefusedOnlyForeign) {
                 return Fate::Nothing;
             }
         }
@@ -105,18 +105,23 @@ impl Counted<'_> {
     }
 
     /// Was this value said to be a person's edit, and under which stamp was it made?
-    fn told(&self, field: &Field) -> Option<u64> {
+    fn told(&self, sync: &SyncState, field: &Field) -> Option<u64> {
         let theirs = self.news.snapshot.fields.get(field);
-        match self.news.seen {
-            Seen::Event { previous, .. } => previous.is_foreign_edit_of(field).then_some(self.s),
-            Seen::Read { doubt, .. } => doubt
-                .edits
-                .iter()
-                .filter(|edit| edit.field == *field && edit.value.as_ref() == theirs)
-                .map(|edit| edit.stamp)
-                .max(),
-            Seen::Listing => None,
-        }
+        let (now, before) = match self.news.seen {
+            Seen::Event { previous, .. } => {
+                (previous.is_foreign_edit_of(field).then_some(self.s), [].as_slice())
+            }
+            Seen::Read { doubt, .. } => (None, doubt.edits.as_slice()),
+            Seen::Listing => (None, [].as_slice()),
+        };
+        let edits = before.iter().chain(&sync.put_aside);
+        let edits = edits.filter(|edit| edit.field == *field && edit.value.as_ref() == theirs);
+        edits.map(|edit| edit.stamp).max().max(now)
+    }
+
+    /// Is all clear that was in doubt before? What was put aside is, under a stamp sent since.
+    fn settles(&self, sync: &SyncState) -> bool {
+        matches!(self.news.seen, Seen::Read { .. }) || self.s > sync.seen
     }
 
     /// Shows the very write of ours that brought this field: what is there now is what Stripe made
@@ -134,7 +139,7 @@ impl Counted<'_> {
     /// older value of ours.
     fn is_lost_edit(&self, sync: &SyncState, field: &Field) -> bool {
         let moved = self.news.snapshot.fields.get(field) != sync.shadow.get(field);
-        let told = self.told(field).is_some();
+        let told = self.told(sync, field).is_some();
         let same_stamp = self.s == sync.seen && !self.unstamped;
         (told || moved && same_stamp) && holds(Rule::ConflictOfPending)
     }
@@ -148,13 +153,21 @@ pub(super) fn settle(entry: &mut Entry, counted: &Counted, mut took: Took) -> To
     let at = time_of(seen, sync.remote_at);
     let stamp = stamp_for(snapshot, &entry.customer.id);
     mark_refused_by_stamp(sync, stamp);
+    if counted.settles(sync) {
+        let mut lost = lost_edits(sync, &entry.customer.fields, &sync.put_aside);
+        // What stands is settled with the rest.
+        lost.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
+        took.conflicts.extend(lost);
+    }
     for field in entry.customer.fields.differing(&snapshot.fields) {
         let fate = counted.fate(sync, policy.owners.of(&field), &field);
         let is_lost = match fate {
             Fate::Undo => holds(Rule::ConflictOfUndone),
             Fate::Keep => counted.is_lost_edit(sync, &field),
             // Made before our try was refused, which nobody knew.
-            Fate::Nothing => counted.told(&field).is_some_and(|stamp| sync.own(&field) > stamp),
+            Fate::Nothing => {
+                counted.told(sync, &field).is_some_and(|stamp| sync.own(&field) > stamp)
+            }
             Fate::Take | Fate::TakeForm | Fate::KeptOtherwise => false,
         };
         if is_lost {
@@ -163,7 +176,7 @@ pub(super) fn settle(entry: &mut Entry, counted: &Counted, mut took: Took) -> To
                 ours_version: sync.own(&field),
                 theirs: snapshot.fields.get(&field).cloned(),
                 theirs_at: at,
-                theirs_stamp: counted.told(&field).unwrap_or(counted.s),
+                theirs_stamp: counted.told(sync, &field).unwrap_or(counted.s),
                 field: field.clone(),
             });
         }
@@ -224,7 +237,10 @@ fn change(
 /// What was seen, and when.
 fn remember(sync: &mut SyncState, counted: &Counted, at: Seconds) {
     let (News { snapshot, seen, .. }, s) = (counted.news, counted.s);
-    sync.doubt = None;
+    if counted.settles(sync) {
+        sync.doubt = None;
+        sync.put_aside.clear();
+    }
     if holds(Rule::Shadow) {
         sync.shadow = snapshot.fields.clone();
     }

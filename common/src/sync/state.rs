@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rules::Rule;
+use super::settle::ForeignEdit;
 use crate::in_force::holds;
 use crate::record::{Customer, Field, Fields, Millis, Pending, Seconds, Snapshot, Stamp, Value};
 
@@ -44,6 +45,8 @@ pub struct SyncState {
     pub error: Option<String>,
     /// Since when it has been unknown what they have, because nobody could be asked.
     pub doubt: Option<Millis>,
+    /// What people edited there, as events told that are in doubt.
+    pub put_aside: Vec<ForeignEdit>,
     /// Per field, the version of *our* newest change of it; absent when the value is theirs.
     pub own: BTreeMap<Field, u64>,
     /// Per field, why they refuse our value; until somebody changes it.

@@ -86,12 +86,14 @@ impl World {
     }
 
     fn accept(&mut self, customer: usize, changed: &[Field], version: u64) {
+        let fields = &self.entries[customer].customer.fields;
         let truth = &mut self.truth[customer];
         for at in (0..FIELDS).filter(|at| changed.contains(&field(*at))) {
             let knew = truth.known[at];
             let doubtful = version <= truth.unsaid;
             truth.edits.push(Edit {
                 field: at,
+                value: fields.get(&field(at)).cloned(),
                 version,
                 landed: None,
                 knew,

@@ -210,8 +210,11 @@ impl World {
         let stands = |lost: &&Overwritten| {
             entry.customer.fields.get(&field(lost.field)) == lost.value.as_ref()
         };
+        // Known to whoever made one of ours, or made anew there without knowing.
         let known = |lost: &&Overwritten| {
-            truth.edits.iter().any(|edit| edit.field == lost.field && edit.knew >= lost.order)
+            truth.edits.iter().filter(|edit| edit.field == lost.field).any(|edit| {
+                edit.knew >= lost.order || edit.version > lost.by && edit.value == lost.value
+            })
         };
         let silent = |lost: &&Overwritten| {
             !truth.made[lost.field]

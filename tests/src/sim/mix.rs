@@ -63,6 +63,8 @@ pub struct Mix {
     pub webhook_dropped: u32,
     /// Results are lost on their way, whole topics of them.
     pub result_lost: u32,
+    /// Nobody may read a customer at Stripe.
+    pub blind: u32,
     /// Nothing is heard of Stripe: no webhook, no event, no listing.
     pub one_way: bool,
     /// The program stops between two effects of one piece of work.
@@ -93,7 +95,7 @@ pub struct Mix {
     pub counted: bool,
 }
 
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "calm",
     "edits",
     "faults",
@@ -107,6 +109,7 @@ pub const NAMES: [&str; 19] = [
     "relays",
     "one-way",
     "unheard",
+    "blind",
     "days",
     "periods",
     "refusals",
@@ -147,6 +150,7 @@ pub fn named(name: &str) -> Option<Mix> {
         webhook_twice: 200,
         webhook_dropped: 0,
         result_lost: 0,
+        blind: 0,
         one_way: false,
         crash: 0,
         two: 0,
@@ -301,6 +305,13 @@ pub fn named(name: &str) -> Option<Mix> {
             name: "unheard",
             weights: with(&[&people, &faults]),
             result_lost: 700,
+            ..faulty
+        },
+        // hook-to-catalog has no key that reads.
+        "blind" => Mix {
+            name: "blind",
+            weights: with(&[&people, &faults, &[(6, Listing), (6, PersonUnstamp)]]),
+            blind: 1000,
             ..faulty
         },
         // Creates whose answers stay away for days.

@@ -64,6 +64,7 @@ pub struct World {
     pub customers_max: usize,
     pub two: bool,
     pub pipe: bool,
+    pub blind: bool,
     // What the programs were told.
     pub policy: Policy,
     pub api_deletes: Deletes,
@@ -149,6 +150,7 @@ impl World {
     pub fn new(mut rng: Rng, mix: &Rc<Mix>, traced: bool) -> Self {
         let customers_max = 1 + rng.below(mix.customers_max);
         let (two, pipe) = (rng.chance(mix.two), rng.chance(mix.pipe));
+        let blind = rng.chance(mix.blind);
         let skew_ms = rng.between(-300, 300) * 1000;
         let (policy, api_deletes) = told(&mut rng, mix);
         let partitions = vec![Partition::default(); 1 + rng.below(mix.customers_max)];
@@ -161,6 +163,7 @@ impl World {
             customers_max,
             two,
             pipe,
+            blind,
             entries: Vec::new(),
             lost: Vec::new(),
             backup: None,

@@ -12,6 +12,7 @@ use super::{FIELDS, World, field};
 #[derive(Clone, Debug, Hash)]
 pub struct Edit {
     pub field: usize,
+    pub value: Option<Value>,
     pub version: u64,
     /// The order at Stripe when it reached Stripe first.
     pub landed: Option<u32>,
@@ -31,6 +32,8 @@ pub struct Overwritten {
     pub field: usize,
     pub value: Option<Value>,
     pub order: u32,
+    /// The version of ours that replaced it.
+    pub by: u64,
 }
 
 /// What is known of one catalog customer.
@@ -149,7 +152,8 @@ impl World {
             }
             if unknown {
                 let value = value.cloned();
-                self.truth[customer].overwritten.push(Overwritten { field: at, value, order });
+                let by = stamp.version;
+                self.truth[customer].overwritten.push(Overwritten { field: at, value, order, by });
             }
         }
         let sent: Vec<usize> = (0..FIELDS).filter(|at| sent.contains(&&field(*at))).collect();
