@@ -9,6 +9,7 @@ use crate::error::{Error, Kind};
 use crate::record::{API, Change, Field, Fields, STRIPE, Value};
 use crate::sync::announce::{self, Envelope};
 use crate::sync::{Conflict, Deletes, Refusal, SyncState, repeat, write};
+use crate::sync::settle::ForeignEdit;
 
 pub(super) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -53,6 +54,18 @@ fn full() -> Entry {
         "description": "\u{1F980} \"quoted\"", "metadata": {"a.b": "1", "plan": "pro"},
         "address": {"line1": "x", "line2": "y", "city": "z", "country": "GB"}});
     let refusal = Refusal { version: 5, why: "not a \"phone\"".into() };
+    let edit = |field: Field, value: Option<&Value>| ForeignEdit {
+        value: value.cloned(),
+        field,
+        stamp: 3,
+        at: 1_700_000_001,
+    };
+    let address = fields(&all).get(&Field::Address).cloned();
+    let put_aside = vec![
+        edit(Field::Name, Some(&Value::Text("Bob".into()))),
+        edit(Field::Phone, None),
+        edit(Field::Address, address.as_ref()),
+    ];
     let sync = SyncState {
         external_id: Some("cus_1".into()),
         gone: true,
@@ -69,6 +82,7 @@ fn full() -> Entry {
         announced_times: 2,
         error: Some("card declined".into()),
         doubt: Some(13),
+        put_aside,
         own: [(Field::Name, 2), (Field::Metadata("a.b".into()), 5), (Field::Stamp, 1)].into(),
         refused: [(Field::Phone, refusal)].into(),
     };

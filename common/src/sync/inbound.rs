@@ -39,6 +39,8 @@ pub enum Seen<'a> {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Doubt {
     pub observed: u64,
+    /// The version that was known to have landed: an answer without a stamp contains it.
+    pub landed: u64,
     /// The stamp that stood there before it was taken off, as an event told; 0 if none told.
     pub stood: u64,
     pub late: Option<LateWrite>,
@@ -54,9 +56,10 @@ impl Doubt {
             (Some(one), Some(two)) => Some(one.and(two)),
             (one, two) => one.or(two),
         };
+        let landed = self.landed.min(other.landed);
         let stood = self.stood.max(other.stood);
         let edits = self.edits.into_iter().chain(other.edits).collect();
-        Self { observed: self.observed.max(other.observed), stood, late, edits }
+        Self { observed: self.observed.max(other.observed), landed, stood, late, edits }
     }
 }
 
@@ -79,8 +82,9 @@ impl Took {
         Self { note: Some(note), ..Self::default() }
     }
 
-    fn doubt(sync: &SyncState, late: Option<LateWrite>) -> Self {
-        let doubt = Doubt { observed: sync.observed, stood: 0, late, edits: Vec::new() };
+    fn doubt(sync: &SyncState, landed: u64, late: Option<LateWrite>) -> Self {
+        let observed = sync.observed;
+        let doubt = Doubt { observed, landed, stood: 0, late, edits: Vec::new() };
         Self { doubt: Some(doubt), ..Self::default() }
     }
 
@@ -210,13 +214,14 @@ fn live(entry: &mut Entry, news: &News) -> Took {
         took.announce = owes.then(|| (API.to_owned(), Vec::new()));
     }
     let Some(sync) = entry.systems.get(system) else { return took };
+    let landed = sync.seen.max(sync.acked);
     if let Some(late) = late::told_by(seen, stamp) {
-        return Took::doubt(sync, Some(late));
+        return Took::doubt(sync, landed, Some(late));
     }
     if let Seen::Read { doubt, .. } = seen {
         if doubt.observed != sync.observed && holds(Rule::NothingObserved) {
             // Something came in while Stripe was asked, and nobody knows which is newer: ask again.
-            return Took::doubt(sync, doubt.late.clone())
+            return Took::doubt(sync, landed.max(doubt.landed), doubt.late.clone())
                 .about(doubt.edits.clone())
                 .stood(doubt.stood);
         }
@@ -239,16 +244,20 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     let stamp = stamp_for(snapshot, &entry.customer.id);
     let read = matches!(seen, Seen::Read { .. });
     let stood = stamp_before(entry, news);
-    let landed = sync.seen.max(sync.acked).max(stood);
+    let landed = match seen {
+        // What has landed since it was asked for need not be in the answer.
+        Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
+        Seen::Event { .. } | Seen::Listing => sync.seen.max(sync.acked).max(stood),
+    };
     // Another customer's link was copied over ours, with a stamp, or one was taken off later.
     let copied = snapshot.catalog_id.as_ref().is_some_and(|id| *id != entry.customer.id)
         && holds(Rule::CopiedLink);
     let unstamped = stamp.is_none() && (landed > 0 || copied);
-    let s = if unstamped { sync.seen } else { stamp.map_or(0, |stamp| stamp.version) };
+    let s = if unstamped { landed } else { stamp.map_or(0, |stamp| stamp.version) };
     // Without a stamp nobody knows which of our changes the person had before them.
     let edits = foreign_edits(seen, snapshot, if unstamped { 0 } else { s });
     if unstamped && !read && holds(Rule::UnstampedIsInDoubt) {
-        return Took::doubt(sync, None).about(edits).stood(stood);
+        return Took::doubt(sync, landed, None).about(edits).stood(stood);
     }
     let at = time_of(seen, sync.remote_at);
     let is_older = at < sync.remote_at - SAME_TIME_S && holds(Rule::StaleByTime);
@@ -259,7 +268,7 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
         };
         let edits: Vec<ForeignEdit> = edits.into_iter().filter(stood).collect();
         if edits.iter().any(|edit| stands_refused(sync, &entry.customer.fields, edit)) {
-            return Took::doubt(sync, None).about(edits);
+            return Took::doubt(sync, landed, None).about(edits);
         }
         took.conflicts.extend(lost_edits(sync, &entry.customer.fields, &edits));
         took.note = Some("older than what was seen");
@@ -268,9 +277,9 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     let same_time = sync.remote_at == UNKNOWN || (at - sync.remote_at).abs() <= SAME_TIME_S;
     let differs = s == sync.seen && same_time && snapshot.fields != sync.shadow;
     if !read && differs && holds(Rule::SameTimeIsInDoubt) {
-        return Took::doubt(sync, None).about(edits);
+        return Took::doubt(sync, landed, None).about(edits);
     }
-    let mut took = settle(entry, &Counted { news, s, unstamped }, took);
+    let mut took = settle(entry, &Counted { news, s }, took);
     if read && unstamped && holds(Rule::StampPutBack) {
         // Somebody took the stamp off, or copied another customer's over it. Only with it does one
         // know what has landed: put it back. One that is on its way may have landed before.

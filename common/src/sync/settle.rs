@@ -74,10 +74,8 @@ enum Fate {
 /// A snapshot that counts, and how it came to be seen.
 pub(super) struct Counted<'a> {
     pub news: &'a News<'a>,
-    /// The version that it contains, at least.
+    /// The version that it contains.
     pub s: u64,
-    /// The stamp was taken off: it may contain more of ours than that.
-    pub unstamped: bool,
 }
 
 impl Counted<'_> {
@@ -135,13 +133,12 @@ impl Counted<'_> {
     }
 
     /// Did a person set this value, which ours lands on top of? The event of that edit says so. So
-    /// does a change under the stamp that was seen before; under a newer one, or none, it may be an
-    /// older value of ours.
+    /// does a change under the stamp that was seen before; under a newer stamp it may be an older
+    /// value of ours.
     fn is_lost_edit(&self, sync: &SyncState, field: &Field) -> bool {
         let moved = self.news.snapshot.fields.get(field) != sync.shadow.get(field);
         let told = self.told(sync, field).is_some();
-        let same_stamp = self.s == sync.seen && !self.unstamped;
-        (told || moved && same_stamp) && holds(Rule::ConflictOfPending)
+        (told || moved && self.s == sync.seen) && holds(Rule::ConflictOfPending)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What simulated histories found, each as the few steps it takes.
 
+mod doubts;
 mod healed;
+mod refused;
 
 use super::announce::{self, Envelope};
 use super::inbound::{self, Doubt, Seen, Took};
-use super::late::LateWrite;
 use super::outbound::{self, Answer, Found, Job, KEY_PERIOD_MS, KEY_TRUST_MS, Memory, Step};
 use super::{Deletes, Entry, Policy, SyncState, results, write};
 use crate::record::{
@@ -182,13 +183,11 @@ fn a_deletion_that_found_nothing_stays_owed_when_the_customer_turns_up() {
     write::delete(&mut entry, Deletes::Mirror, NOW);
     event(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T, &Previous::default());
     results::on_result(&mut entry, &result(2, Outcome::Deleted, None), Deletes::Mirror, NOW);
-    assert!(entry.wants(STRIPE));
-    results::on_result(
-        &mut entry,
-        &result(2, Outcome::Deleted, Some("cus_1")),
-        Deletes::Mirror,
-        NOW,
-    );
+    assert_eq!(sync(&mut entry).pending_delete(), Some(3), "sent again at once");
+    results::on_result(&mut entry, &result(2, Outcome::Deleted, None), Deletes::Mirror, NOW);
+    assert_eq!(sync(&mut entry).pending_delete(), Some(3), "once");
+    let done = result(3, Outcome::Deleted, Some("cus_1"));
+    results::on_result(&mut entry, &done, Deletes::Mirror, NOW);
     assert!(!entry.wants(STRIPE));
 }
 

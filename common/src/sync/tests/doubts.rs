@@ -1,0 +1,70 @@
+//! Of doubts that a GET settles, and of those that nobody may ask about.
+
+use super::*;
+
+fn linked(pairs: &[(Field, &str)]) -> Entry {
+    let mut entry = write::create("c".into(), fields(pairs), &[STRIPE], NOW);
+    event(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T, &Previous::default());
+    entry
+}
+
+fn put_aside(entry: &mut Entry, theirs: &Snapshot, previous: &Previous) {
+    let doubt = event(entry, theirs, T, previous).doubt.expect("of the same second");
+    let took = inbound::unasked(entry, STRIPE, theirs, &doubt, NOW);
+    assert_eq!(took.conflicts, [], "nobody knows yet");
+}
+
+#[test]
+fn a_stamp_found_below_the_one_that_was_taken_off_is_a_late_write() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    sync(&mut entry).acked = 2;
+    let bare = snapshot(&[(Field::Name, "Bea")], "");
+    let taken_off = Previous { fields: Vec::new(), stamp: Some(2) };
+    let doubt = event(&mut entry, &bare, T + 9, &taken_off).doubt.expect("without a stamp");
+    read(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T + 9, &doubt);
+    assert_eq!(entry.customer.fields, fields(&[(Field::Name, "Bea")]), "ours is not reverted");
+    assert_eq!(sync(&mut entry).pending(), [(Field::Name, 3), (Field::Stamp, 3)].into());
+}
+
+#[test]
+fn an_edit_put_aside_that_ours_has_overwritten_by_the_end_is_a_conflict() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    let told = Previous { fields: vec![Field::Name], stamp: None };
+    put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &told);
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    let landed = snapshot(&[(Field::Name, "Bea")], "3");
+    let previous = Previous { fields: vec![Field::Name], stamp: Some(1) };
+    let took = event(&mut entry, &landed, T + 9, &previous);
+    let theirs = |took: &Took| took.conflicts.iter().map(|c| c.theirs.clone()).collect::<Vec<_>>();
+    assert_eq!(theirs(&took), [Some(Value::Text("Cy".into()))]);
+    let again = event(&mut entry, &landed, T + 9, &previous);
+    assert_eq!((theirs(&again), sync(&mut entry).doubt), (Vec::new(), None));
+}
+
+#[test]
+fn an_edit_put_aside_of_a_field_that_was_refused_is_taken_when_it_stands() {
+    let mut entry = linked(&[(Field::Name, "Ada"), (Field::Phone, "bad")]);
+    let refused = [(Field::Phone, "no".to_owned())].into();
+    let created = SyncResult { refused, ..result(1, Outcome::Created, Some("cus_1")) };
+    results::on_result(&mut entry, &created, Deletes::Mirror, NOW);
+    let pairs = [(Field::Name, "Ada"), (Field::Phone, "123")];
+    let told = Previous { fields: vec![Field::Phone], stamp: None };
+    put_aside(&mut entry, &snapshot(&pairs, "1"), &told);
+    let stamped = Previous { fields: Vec::new(), stamp: Some(1) };
+    event(&mut entry, &snapshot(&pairs, "2"), T + 9, &stamped);
+    assert_eq!(entry.customer.fields, fields(&pairs));
+    assert!(sync(&mut entry).refused.is_empty());
+}
+
+#[test]
+fn a_stamp_on_its_way_that_stood_there_and_was_taken_off_is_sent_anew() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    let told = Previous { fields: vec![Field::Name], stamp: None };
+    put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &told);
+    assert_eq!(sync(&mut entry).pending(), [(Field::Stamp, 2)].into());
+    let bare = snapshot(&[(Field::Name, "Di")], "");
+    let taken_off = Previous { fields: vec![Field::Name], stamp: Some(2) };
+    put_aside(&mut entry, &bare, &taken_off);
+    assert_eq!(sync(&mut entry).pending(), [(Field::Stamp, 3)].into());
+}
