@@ -295,10 +295,13 @@ fn stamp_before(entry: &Entry, news: &News) -> u64 {
     match news.seen {
         Seen::Read { doubt, .. } => doubt.stood,
         Seen::Event { previous, .. } if stamp_for(snapshot, &entry.customer.id).is_none() => {
-            // A higher one may have been another's, copied over ours before.
-            let named = snapshot.catalog_id.as_ref() == Some(&entry.customer.id);
+            // Another's may have been copied over ours before, and that one taken off.
             let before = previous.stamp.unwrap_or(0);
-            if named || before <= entry.customer.version { before } else { 0 }
+            let was_ours = match &snapshot.catalog_id {
+                Some(id) => *id == entry.customer.id,
+                None => before <= entry.customer.version,
+            };
+            if was_ours { before } else { 0 }
         }
         Seen::Event { .. } | Seen::Listing => 0,
     }
