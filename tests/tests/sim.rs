@@ -1,10 +1,11 @@
 //! Simulated histories: a fixed set, and fresh ones for a while. `SEED=n` reruns one, `HISTORIES=n`
 //! says how many of each mix.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tests::sim::explore::{Scope, explore};
+use tests::sim::explore::{Scope, explore, explore_ends, plain};
 use tests::sim::mutations::find;
 use tests::sim::{mix, run};
 use tests::sync::rules::Rule;
@@ -130,17 +131,76 @@ fn a_broken_rule_is_noticed() {
     assert!(missed.is_empty(), "broken and not noticed: {missed:?}");
 }
 
+const SCOPE: Scope = Scope {
+    edits: 2,
+    faults: 2,
+    values: 3,
+    apart: false,
+    broken: None,
+    states_max: 10_000_000,
+    within: Duration::from_secs(300),
+    threads: 2,
+};
+
 #[test]
 fn every_history_of_a_small_scope_holds() {
-    let explored = explore(Scope {
-        edits: 2,
-        faults: 0,
-        ticks: 0,
-        states_max: 1_000_000,
-        within: Duration::from_secs(60),
-    });
-    assert_eq!(explored.failed, None);
-    assert!(explored.complete && explored.ends > 0, "{explored:?}");
+    for apart in [false, true] {
+        let explored = explore(Scope { apart, ..SCOPE });
+        assert_eq!(explored.failed, None);
+        assert!(explored.complete && explored.ends > 0, "{explored:?}");
+    }
+}
+
+#[test]
+fn large_steps_come_to_the_same_ends_as_small_ones() {
+    for (edits, faults, ticks) in [(1, 1, 1), (2, 0, 1)] {
+        let within = Duration::from_secs(300);
+        let small = plain::Scope { edits, faults, ticks, states_max: 1_000_000, within };
+        let (explored, one_by_one) = plain::explore(small);
+        assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
+        let mut ends = HashSet::new();
+        for apart in [false, true] {
+            let (explored, ended) =
+                explore_ends(Scope { edits, faults, values: 2, apart, ..SCOPE });
+            assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
+            ends.extend(ended);
+        }
+        assert_eq!(ends, one_by_one);
+    }
+}
+
+/// `sim --exhaustive --mutations` says where each rule shows.
+#[test]
+fn a_broken_rule_shows_in_a_small_scope() {
+    let missed: Vec<Rule> = [
+        (Rule::StampWithEveryUpdate, 1, 0, false),
+        (Rule::StaleByTime, 1, 0, true),
+        (Rule::SameTimeIsInDoubt, 1, 0, false),
+        (Rule::NothingObserved, 1, 0, false),
+        (Rule::OwnAbove, 1, 0, false),
+        (Rule::ReadAfterAttempt, 1, 1, false),
+        (Rule::LookAfterStoredError, 1, 1, false),
+        (Rule::OnlyWhatChanged, 2, 0, false),
+        (Rule::Cumulative, 2, 0, false),
+        (Rule::OnlyAboveStamp, 2, 0, false),
+        (Rule::StaleByStamp, 2, 0, false),
+        (Rule::OursHasLanded, 2, 0, false),
+        (Rule::NoEcho, 2, 0, false),
+        (Rule::ConflictOfPending, 2, 0, false),
+        (Rule::ConflictOfStale, 2, 0, false),
+        (Rule::ReadIfMoreIsPending, 2, 1, false),
+        (Rule::ReplayTellsId, 2, 1, false),
+        (Rule::LateWrite, 2, 1, false),
+        (Rule::Shadow, 3, 0, true),
+    ]
+    .into_iter()
+    .filter_map(|(rule, edits, faults, apart)| {
+        let broken = Some(rule);
+        let explored = explore(Scope { edits, faults, apart, broken, ..SCOPE });
+        explored.failed.is_none().then_some(rule)
+    })
+    .collect();
+    assert!(missed.is_empty(), "broken and not noticed: {missed:?}");
 }
 
 /// Histories that failed before a rule was mended. The simulator changes, and then a seed tells

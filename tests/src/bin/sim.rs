@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tests::sim::explore::{Scope, explore};
+use tests::sim::explore::{Scope, broken, explore};
 use tests::sim::mix::{self, Mix};
 use tests::sim::mutations::{Found, find};
 use tests::sim::run;
@@ -15,14 +15,16 @@ use tests::sync::rules::Rule;
 /// A broken rule has to be found within so many histories.
 const MUTATION_HISTORIES_MAX: u64 = 200_000;
 
-/// The small scope, and what each part of it may take: 16 bytes a state, and the worlds not gone
-/// into yet.
+/// The small scope, and what each part of it may take: some 16 bytes a state.
 const SCOPE: Scope = Scope {
     edits: 3,
     faults: 2,
-    ticks: 1,
-    states_max: 10_000_000,
-    within: Duration::from_secs(4 * 60),
+    values: 3,
+    apart: false,
+    broken: None,
+    states_max: 100_000_000,
+    within: Duration::from_secs(40 * 60),
+    threads: 2,
 };
 
 /// Of a mix that fails often, so many of its seeds are printed.
@@ -39,6 +41,7 @@ struct Args {
     exhaustive: bool,
     edits: u32,
     faults: u32,
+    values: usize,
     /// Break each rule in turn.
     mutations: bool,
     /// Only failures whose reason holds this text.
@@ -50,7 +53,7 @@ fn usage(why: &str) -> ! {
     eprintln!(
         "sim: hint: sim [--histories N] [--first SEED] [--mix NAME|all] [--threads N], \
          or sim --seed SEED --mix NAME [--actions N] to print one history, \
-         or sim --mutations, or sim --exhaustive [--edits N] [--faults N]; mixes: {}",
+         or sim --mutations, or sim --exhaustive [--edits N] [--faults N] [--values N] [--mutations]; mixes: {}",
         mix::NAMES.join(", ")
     );
     std::process::exit(2);
@@ -67,8 +70,9 @@ fn args() -> Args {
         why: String::new(),
         mutations: false,
         exhaustive: false,
-        edits: 3,
-        faults: 2,
+        edits: SCOPE.edits,
+        faults: SCOPE.faults,
+        values: SCOPE.values,
     };
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
@@ -93,6 +97,7 @@ fn args() -> Args {
             "--seed" => args.seed = Some(number()),
             "--edits" => args.edits = number() as u32,
             "--faults" => args.faults = number() as u32,
+            "--values" => args.values = number().clamp(2, 4) as usize,
             "--first" => args.first = number(),
             "--threads" => args.threads = number().max(1),
             "--actions" => args.limit = Some(number() as usize),
@@ -124,7 +129,9 @@ fn main() {
         return;
     }
     if args.exhaustive {
-        if !exhaustive(&args) {
+        if args.mutations {
+            exhaustive_mutations(&args);
+        } else if !exhaustive(&args) {
             std::process::exit(1);
         }
         return;
@@ -146,25 +153,54 @@ fn main() {
 
 /// Goes through every history of the small scope, and of the scopes below it first.
 fn exhaustive(args: &Args) -> bool {
+    let mut holds = true;
     for edits in 1..=args.edits {
         for faults in 0..=args.faults {
-            let started = Instant::now();
-            let explored = explore(Scope { edits, faults, ..SCOPE });
-            println!(
-                "{edits} edits, {faults} faults: {} states, {} steps, {} ends, {:.1} s{}",
-                explored.states,
-                explored.steps,
-                explored.ends,
-                started.elapsed().as_secs_f64(),
-                if explored.complete { "" } else { ", not all of it" }
-            );
-            if let Some(why) = explored.failed {
-                println!("FAILED: {why}");
-                return false;
+            for apart in [false, true] {
+                let scope = Scope { edits, faults, apart, values: args.values, ..SCOPE };
+                let scope = Scope { threads: args.threads as usize, ..scope };
+                holds &= goes_through(scope);
             }
         }
     }
-    true
+    holds
+}
+
+fn goes_through(scope: Scope) -> bool {
+    let started = Instant::now();
+    let explored = explore(scope);
+    println!(
+        "{} edits, {} faults, {}: {} states, {} steps, {} ends, {:.1} s{}",
+        scope.edits,
+        scope.faults,
+        if scope.apart { "times apart" } else { "same second" },
+        explored.states,
+        explored.steps,
+        explored.ends,
+        started.elapsed().as_secs_f64(),
+        if explored.complete { "" } else { ", not all of it" }
+    );
+    if let Some(why) = &explored.failed {
+        println!("FAILED: {why}");
+    }
+    explored.failed.is_none() && explored.complete
+}
+
+/// Breaks each rule in turn, and says in which scope that shows.
+fn exhaustive_mutations(args: &Args) {
+    for rule in Rule::ALL.iter().filter(|rule| format!("{rule:?}").contains(&args.why)) {
+        let name = format!("{rule:?}");
+        match broken(*rule) {
+            Some((scope, why)) => println!(
+                "{name:<22} {} edits, {} faults, {:<12} {}",
+                scope.edits,
+                scope.faults,
+                if scope.apart { "times apart" } else { "same second" },
+                why.lines().last().unwrap_or_default()
+            ),
+            None => println!("{name:<22} not in these scopes"),
+        }
+    }
 }
 
 /// Breaks each rule, says after how many histories that shows, and whether it always does.
