@@ -1,7 +1,6 @@
 //! Simulated histories: a fixed set, and fresh ones for a while. `SEED=n` reruns one, `HISTORIES=n`
 //! says how many of each mix.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -151,21 +150,19 @@ fn every_history_of_a_small_scope_holds() {
     }
 }
 
+/// Versions, conflicts noted and what the catalog knows of Stripe included.
 #[test]
 fn large_steps_come_to_the_same_ends_as_small_ones() {
-    for (edits, faults, ticks) in [(1, 1, 1), (2, 0, 1)] {
-        let within = Duration::from_secs(300);
-        let small = plain::Scope { edits, faults, ticks, states_max: 1_000_000, within };
+    for (edits, faults) in [(1, 1), (2, 0)] {
+        let within = SCOPE.within;
+        let small = plain::Scope { edits, faults, ticks: 0, states_max: 1_000_000, within };
         let (explored, one_by_one) = plain::explore(small);
         assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
-        let mut ends = HashSet::new();
-        for apart in [false, true] {
-            let (explored, ended) =
-                explore_ends(Scope { edits, faults, values: 2, apart, ..SCOPE });
-            assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
-            ends.extend(ended);
-        }
-        assert_eq!(ends, one_by_one);
+        let (explored, ends) = explore_ends(Scope { edits, faults, values: 2, ..SCOPE });
+        assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
+        let missed: Vec<_> = one_by_one.difference(&ends).collect();
+        let more: Vec<_> = ends.difference(&one_by_one).collect();
+        assert!(missed.is_empty() && more.is_empty(), "{missed:#?} {more:#?}");
     }
 }
 

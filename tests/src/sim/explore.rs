@@ -3,7 +3,7 @@
 //!
 //! A state is a world; from each, every act is tried with every outcome of its choices. Which acts
 //! there are, and why no other is needed, is said in `acts.rs` and `work.rs`; which states are the
-//! same in `same.rs`. `plain.rs` goes through single steps without these reductions, and has to
+//! same in `tidy.rs` and `same.rs`; what order does not matter in `quiet.rs`. `plain.rs` goes through single steps without these reductions, and has to
 //! come to the same ends.
 
 mod acts;
@@ -12,23 +12,21 @@ mod fast;
 pub mod plain;
 mod quiet;
 mod same;
+mod threads;
+mod tidy;
 mod work;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::record::Fields;
+use common::record::{Fields, STRIPE};
 
 use super::mix::Mix;
 use super::rng::{Rng, Script};
 use super::{World, field, show_value};
-use crate::in_force::break_rule;
 use crate::sync::rules::Rule;
 use acts::Did;
-use fast::AsIs;
 
 /// How far to go.
 #[derive(Clone, Copy, Debug)]
@@ -70,43 +68,6 @@ struct Left {
     used: [u8; 2],
 }
 
-/// How a state came about.
-struct Link {
-    did: Did,
-    before: Option<Rc<Link>>,
-}
-
-struct Node {
-    world: World,
-    left: Left,
-    hash: u64,
-    link: Option<Rc<Link>>,
-}
-
-/// A thread hands on work when it has this many states open and somebody has none.
-const HAND_ON_FROM: usize = 4;
-
-/// Sets of states, so that threads seldom wait for each other.
-const SHARDS: usize = 256;
-
-/// What the threads share.
-struct Shared {
-    scope: Scope,
-    seen: Vec<Mutex<HashSet<u64, AsIs>>>,
-    /// Histories whose last state somebody is to go on from: worlds stay with their thread.
-    handed_on: Mutex<Vec<Vec<Did>>>,
-    /// States that are open, everywhere.
-    open: AtomicUsize,
-    idle: AtomicUsize,
-    states: AtomicU64,
-    steps: AtomicU64,
-    ends: AtomicU64,
-    stopped: AtomicBool,
-    failed: Mutex<Option<String>>,
-    ended: Option<Mutex<HashSet<String>>>,
-    started: Instant,
-}
-
 /// Two fields, and nothing by chance: what may go wrong is chosen by the explorer.
 fn mix() -> Option<Mix> {
     Some(Mix {
@@ -132,7 +93,7 @@ fn mix() -> Option<Mix> {
 
 /// Goes through all of it.
 pub fn explore(scope: Scope) -> Explored {
-    go(scope, false).0
+    threads::go(scope, false).0
 }
 
 /// The scopes that a broken rule is looked for in, from the smallest on: edits and faults.
@@ -161,44 +122,7 @@ pub fn broken(rule: Rule) -> Option<(Scope, String)> {
 
 /// Goes through all of it, and says what both sides were in the end.
 pub fn explore_ends(scope: Scope) -> (Explored, HashSet<String>) {
-    go(scope, true)
-}
-
-fn go(scope: Scope, tells: bool) -> (Explored, HashSet<String>) {
-    let shared = Shared {
-        scope,
-        seen: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        handed_on: Mutex::new(vec![Vec::new()]),
-        open: AtomicUsize::new(1),
-        idle: AtomicUsize::new(0),
-        states: AtomicU64::new(0),
-        steps: AtomicU64::new(0),
-        ends: AtomicU64::new(0),
-        stopped: AtomicBool::new(false),
-        failed: Mutex::default(),
-        ended: tells.then(Mutex::default),
-        started: Instant::now(),
-    };
-    std::thread::scope(|threads| {
-        for _ in 0..scope.threads.max(1) {
-            // A broken rule may make something that goes deep.
-            let thread = std::thread::Builder::new().stack_size(64 << 20);
-            if thread.spawn_scoped(threads, || shared.work()).is_err() {
-                shared.stopped.store(true, Ordering::Relaxed);
-            }
-        }
-    });
-    let failed = shared.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let explored = Explored {
-        states: shared.states.into_inner(),
-        steps: shared.steps.into_inner(),
-        ends: shared.ends.into_inner(),
-        complete: !shared.stopped.into_inner() && failed.is_none(),
-        failed,
-    };
-    let ended =
-        shared.ended.map(|ended| ended.into_inner().unwrap_or_else(PoisonError::into_inner));
-    (explored, ended.unwrap_or_default())
+    threads::go(scope, true)
 }
 
 /// The customer was created, and nothing else happened.
@@ -209,141 +133,6 @@ fn first(scope: &Scope, traced: bool) -> Option<(World, Left)> {
     world.rng = Rng::Seeded(1);
     world.publish();
     Some((world, Left { edits: scope.edits, faults: scope.faults, used: [1, 1] }))
-}
-
-impl Shared {
-    /// One thread goes on from what it is handed, as long as anybody has anything.
-    fn work(&self) {
-        break_rule(self.scope.broken);
-        self.idle.fetch_add(1, Ordering::SeqCst);
-        while self.open.load(Ordering::SeqCst) > 0 && !self.stopped.load(Ordering::Relaxed) {
-            let history = self.handed_on.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(history) = history else {
-                std::thread::sleep(Duration::from_micros(200));
-                continue;
-            };
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-            if let Some(node) = self.again(&history) {
-                self.deepen(node);
-            }
-            self.idle.fetch_add(1, Ordering::SeqCst);
-        }
-        break_rule(None);
-    }
-
-    fn again(&self, history: &[Did]) -> Option<Node> {
-        let (mut world, mut left) = first(&self.scope, false)?;
-        let mut link = None;
-        for did in history {
-            did.again(&mut world, &mut left, &self.scope);
-            link = Some(Rc::new(Link { did: did.clone(), before: link }));
-        }
-        let hash = world.hash(left);
-        Some(Node { world, left, hash, link })
-    }
-
-    fn deepen(&self, node: Node) {
-        let mut open = vec![node];
-        let mut steps = 0;
-        while let Some(node) = open.pop() {
-            if open.len() >= HAND_ON_FROM && self.idle.load(Ordering::Relaxed) > 0 {
-                // The oldest one has most before it.
-                let oldest = open.swap_remove(0);
-                let mut handed_on = self.handed_on.lock().unwrap_or_else(PoisonError::into_inner);
-                handed_on.push(history(oldest.link.as_ref()));
-            }
-            let states = self.states.fetch_add(1, Ordering::Relaxed);
-            let is_over = states >= self.scope.states_max
-                || states % 1024 == 0 && self.started.elapsed() > self.scope.within;
-            if is_over {
-                self.stopped.store(true, Ordering::Relaxed);
-            }
-            if self.stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            self.from(node, &mut open, &mut steps);
-            self.open.fetch_sub(1, Ordering::SeqCst);
-        }
-        self.steps.fetch_add(steps, Ordering::Relaxed);
-    }
-
-    /// All that may happen next.
-    fn from(&self, node: Node, open: &mut Vec<Node>, steps: &mut u64) {
-        let mut works = false;
-        let quiet = node.world.is_quiet(node.left);
-        let goes_on = node.world.has_work() || !node.world.flights.is_empty();
-        for kind in acts::kinds(node.left).filter(|kind| !(quiet && goes_on && kind.is_inbound())) {
-            kind.each(&node.world, node.left, &self.scope, |mut world, left, did| {
-                *steps += 1;
-                let hash = world.hash(left);
-                // What goes round and round is no work: then deliveries never come to rest.
-                works |= kind.works() && hash != node.hash;
-                if quiet && kind.is_inbound() && world.broke_quiet(&node.world) {
-                    world.fail(|| "the catalog was not quiet: the explorer is wrong".into());
-                }
-                if let Some(why) = &world.failed {
-                    self.fail(why, node.link.as_ref(), Some(&did));
-                } else if self.is_new(&world, left, hash) {
-                    let link = Some(Rc::new(Link { did, before: node.link.clone() }));
-                    self.open.fetch_add(1, Ordering::SeqCst);
-                    open.push(Node { world, left, hash, link });
-                }
-            });
-        }
-        if !works {
-            self.ends.fetch_add(1, Ordering::Relaxed);
-            self.end(node);
-        }
-    }
-
-    /// With more faults left the same may happen, and more: it is new only with more than before.
-    fn is_new(&self, world: &World, left: Left, hash: u64) -> bool {
-        let is_new = self.insert(hash);
-        if is_new {
-            for faults in 0..left.faults {
-                self.insert(world.hash(Left { faults, ..left }));
-            }
-        }
-        is_new
-    }
-
-    fn insert(&self, hash: u64) -> bool {
-        let shard = &self.seen[(hash >> 56) as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
-    }
-
-    /// Faults stop, everything is delivered, and then both sides are to be equal.
-    fn end(&self, node: Node) {
-        let Node { mut world, link, .. } = node;
-        finish(&mut world);
-        if let Some(why) = &world.failed {
-            self.fail(why, link.as_ref(), None);
-        }
-        if let Some(ended) = &self.ended {
-            ended.lock().unwrap_or_else(PoisonError::into_inner).insert(world.both_sides());
-        }
-    }
-
-    fn fail(&self, why: &str, link: Option<&Rc<Link>>, last: Option<&Did>) {
-        let mut history = history(link);
-        history.extend(last.cloned());
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_none() {
-            *failed = Some(format!("{}{why}", tell(&self.scope, &history)));
-        }
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-}
-
-fn history(link: Option<&Rc<Link>>) -> Vec<Did> {
-    let mut history = Vec::new();
-    let mut link = link;
-    while let Some(one) = link {
-        history.push(one.did.clone());
-        link = one.before.as_ref();
-    }
-    history.reverse();
-    history
 }
 
 fn finish(world: &mut World) {
@@ -366,22 +155,26 @@ fn tell(scope: &Scope, history: &[Did]) -> String {
 }
 
 impl World {
-    /// Both sides as far as users see them, and their versions; the fields in either order, since
-    /// they are treated alike.
+    /// Both sides in the end: what users see of them, and what the catalog knows. The fields in either
+    /// order, since they are treated alike.
     fn both_sides(&self) -> String {
         let entry = &self.entries[0];
         let (here, there) = (&entry.customer.fields, self.stripe.customers.first());
         let shown = |order: [usize; 2]| {
             let value = |fields: &Fields| order.map(|at| show_value(fields.get(&field(at))));
-            let there = there.map(|made| {
-                let stamp = made.snapshot.stamp_version();
-                format!(
-                    "{:?} stamp {stamp} {}",
-                    value(&made.snapshot.fields),
-                    made.snapshot.deleted
-                )
+            let there =
+                there.map(|made| (value(&made.snapshot.fields), made.snapshot.stamp_version()));
+            let sync = entry.systems.get(STRIPE).map(|sync| {
+                let own = order.map(|at| sync.own(&field(at)));
+                (own, value(&sync.shadow), sync.seen, sync.pending(), &sync.error)
             });
-            format!("v{} {:?} and {there:?}", entry.customer.version, value(here))
+            let truth = &self.truth[0];
+            let noted = truth.conflicts.iter().filter(|_| !truth.excused).map(|(of, theirs)| {
+                (order.map(|at| field(at) == *of), show_value(theirs.as_ref()))
+            });
+            let noted: BTreeSet<_> = noted.collect();
+            let version = entry.customer.version;
+            format!("v{version} {:?} {there:?} {sync:?} {} {noted:?}", value(here), truth.excused)
         };
         shown([0, 1]).min(shown([1, 0]))
     }

@@ -79,16 +79,14 @@ impl World {
         if scope.apart && self.rng.below(2) == 1 {
             self.tick(scope);
         }
-        let open = self.questions.len();
-        let last = open - 1;
+        let last = self.questions.len() - 1;
         self.questions.swap(at, last);
         let choices = [last as u32];
         self.with(&choices, Self::question);
         if !self.is_void(last) {
             self.fail(|| "an answer counts though something was observed meanwhile".into());
         }
-        self.with(&choices, Self::question);
-        self.questions.len() < open
+        self.with(&choices, Self::question)
     }
 
     /// Would this answer be asked for again, and nothing else be done, had anything been observed
