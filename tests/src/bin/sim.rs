@@ -19,7 +19,7 @@ const MUTATION_HISTORIES_MAX: u64 = 200_000;
 const SCOPE: Scope = Scope {
     edits: 3,
     faults: 2,
-    values: 3,
+    values: 4,
     apart: false,
     broken: None,
     states_max: 100_000_000,

@@ -97,10 +97,10 @@ pub fn explore(scope: Scope) -> Explored {
 }
 
 /// The scopes that a broken rule is looked for in, from the smallest on: edits and faults.
-const BROKEN_IN: [(u32, u32); 6] = [(1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (1, 2)];
+const BROKEN_IN: [(u32, u32); 7] = [(1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (1, 2), (3, 1)];
 
 /// With a broken rule there may be no end.
-const BROKEN_STATES_MAX: u64 = 200_000;
+const BROKEN_STATES_MAX: u64 = 500_000;
 
 /// The smallest scope in which it shows that this rule is broken, and the history that shows it.
 pub fn broken(rule: Rule) -> Option<(Scope, String)> {

@@ -10,7 +10,8 @@
 //! - **A mover's request** is sent, lands and is answered in one act (see `work.rs`).
 //! - **Offsets** are stored when somebody starts from them: what was stored until then is free
 //!   (see `starts_anew`).
-//! - **Results** that would change nothing are dropped, in whatever order they came (`same.rs`).
+//! - **Results** that would change nothing are dropped, in whatever order they came (`tidy.rs`), and
+//!   one that comes again does nothing (`take_result`).
 //! - **A doubt** is asked about, and the answer taken in, in one act (see `doubts.rs`): there nothing
 //!   is lost with a crash of hook-to-catalog, a record that comes again, or a lost question.
 
@@ -129,7 +130,7 @@ impl Kind {
             }
             Self::Take => world.take_event(),
             Self::Ask => world.ask_about(scope),
-            Self::Result => world.result(),
+            Self::Result => world.take_result(),
             Self::RelayCrash => world.relay_starts_again(),
             Self::MoverCrash => world.starts_anew(),
         }

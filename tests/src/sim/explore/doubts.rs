@@ -1,5 +1,5 @@
-//! What hook-to-catalog does, in two kinds of acts: an event is taken in (`take_event`), or Stripe is
-//! asked about one that is in doubt and the answer taken in (`ask_about`).
+//! What hook-to-catalog does: it takes results in (`take_result`), and events (`take_event`), or asks
+//! Stripe about an event in doubt and takes the answer in (`ask_about`).
 //!
 //! Nothing happens when the record of an event in doubt is taken: there is a question now, which says
 //! what the event said. So that is no act of its own. Of every event that waits it is kept whether it
@@ -20,13 +20,19 @@
 //! was not stored are nothing: the first two leave the event as it was, and after its transaction the
 //! inbox knows it.
 
+use std::rc::Rc;
+
 use super::super::World;
 use super::super::hook::{Hooked, Question};
 use super::super::stripe::Stripe;
 use super::Scope;
 use crate::sync::inbound::on_snapshot;
+use crate::sync::results;
 use crate::sync::{Doubt, Seen};
 use common::record::STRIPE;
+
+/// So many results may be the next one in `World::result`.
+const RESULTS_NEXT: usize = 3;
 
 impl World {
     /// Whether this event would be in doubt now.
@@ -71,6 +77,19 @@ impl World {
         let which = [0].into_iter().filter(|_| !self.questions.is_empty());
         let choices: Vec<u32> = which.chain((self.hooked.len() > 1).then_some(at as u32)).collect();
         self.with(&choices, Self::hook)
+    }
+
+    /// One that comes again is to do nothing: so it need not.
+    pub(super) fn take_result(&mut self) -> bool {
+        let at = self.rng.below(self.results.len().min(RESULTS_NEXT));
+        let result = Rc::clone(&self.results[at]);
+        self.with(&[at as u32], Self::result);
+        let mut again = self.entries[0].clone();
+        results::on_result(&mut again, &result, self.policy.deletes, self.now);
+        if again != self.entries[0] {
+            self.fail(|| "a result does something when it comes again".into());
+        }
+        true
     }
 
     /// In the same second as the last change at Stripe, or later.
