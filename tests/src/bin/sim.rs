@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tests::sim::explore::{Scope, broken, explore};
+use tests::sim::explore::{Scope, Times, broken, explore};
 use tests::sim::mix::{self, Mix};
 use tests::sim::mutations::{Found, find};
 use tests::sim::run;
@@ -20,12 +20,17 @@ const SCOPE: Scope = Scope {
     edits: 3,
     faults: 2,
     values: 4,
-    apart: false,
+    times: Times::Same,
     broken: None,
     states_max: 100_000_000,
     within: Duration::from_secs(40 * 60),
     threads: 2,
 };
+
+const TIMES: [Times; 3] = [Times::Same, Times::Apart, Times::Mixed];
+
+/// Scopes of so many edits and faults together are gone through with any mixture of times, too.
+const MIXED_MAX: u32 = 4;
 
 /// Of a mix that fails often, so many of its seeds are printed.
 const SEEDS_MAX: usize = 20;
@@ -42,6 +47,8 @@ struct Args {
     edits: u32,
     faults: u32,
     values: usize,
+    /// Only these times.
+    times: Option<Times>,
     /// Break each rule in turn.
     mutations: bool,
     /// Only failures whose reason holds this text.
@@ -53,7 +60,8 @@ fn usage(why: &str) -> ! {
     eprintln!(
         "sim: hint: sim [--histories N] [--first SEED] [--mix NAME|all] [--threads N], \
          or sim --seed SEED --mix NAME [--actions N] to print one history, \
-         or sim --mutations, or sim --exhaustive [--edits N] [--faults N] [--values N] [--mutations]; mixes: {}",
+         or sim --mutations, or sim --exhaustive [--edits N] [--faults N] [--values N] \
+         [--times same|apart|mixed] [--mutations]; mixes: {}",
         mix::NAMES.join(", ")
     );
     std::process::exit(2);
@@ -73,6 +81,7 @@ fn args() -> Args {
         edits: SCOPE.edits,
         faults: SCOPE.faults,
         values: SCOPE.values,
+        times: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
@@ -98,6 +107,10 @@ fn args() -> Args {
             "--edits" => args.edits = number() as u32,
             "--faults" => args.faults = number() as u32,
             "--values" => args.values = number().clamp(2, 4) as usize,
+            "--times" => match TIMES.into_iter().find(|times| named(*times).contains(&value)) {
+                Some(times) => args.times = Some(times),
+                None => usage("--times: same, apart or mixed"),
+            },
             "--first" => args.first = number(),
             "--threads" => args.threads = number().max(1),
             "--actions" => args.limit = Some(number() as usize),
@@ -156,8 +169,13 @@ fn exhaustive(args: &Args) -> bool {
     let mut holds = true;
     for edits in 1..=args.edits {
         for faults in 0..=args.faults {
-            for apart in [false, true] {
-                let scope = Scope { edits, faults, apart, values: args.values, ..SCOPE };
+            let mixed = edits + faults <= MIXED_MAX;
+            let is_asked = |times: &Times| match args.times {
+                Some(only) => *times == only,
+                None => mixed || *times != Times::Mixed,
+            };
+            for times in TIMES.into_iter().filter(is_asked) {
+                let scope = Scope { edits, faults, times, values: args.values, ..SCOPE };
                 let scope = Scope { threads: args.threads as usize, ..scope };
                 holds &= goes_through(scope);
             }
@@ -173,7 +191,7 @@ fn goes_through(scope: Scope) -> bool {
         "{} edits, {} faults, {}: {} states, {} steps, {} ends, {:.1} s{}",
         scope.edits,
         scope.faults,
-        if scope.apart { "times apart" } else { "same second" },
+        named(scope.times),
         explored.states,
         explored.steps,
         explored.ends,
@@ -186,6 +204,14 @@ fn goes_through(scope: Scope) -> bool {
     explored.failed.is_none() && explored.complete
 }
 
+fn named(times: Times) -> &'static str {
+    match times {
+        Times::Same => "same second",
+        Times::Apart => "times apart",
+        Times::Mixed => "both mixed",
+    }
+}
+
 /// Breaks each rule in turn, and says in which scope that shows.
 fn exhaustive_mutations(args: &Args) {
     for rule in Rule::ALL.iter().filter(|rule| format!("{rule:?}").contains(&args.why)) {
@@ -195,7 +221,7 @@ fn exhaustive_mutations(args: &Args) {
                 "{name:<22} {} edits, {} faults, {:<12} {}",
                 scope.edits,
                 scope.faults,
-                if scope.apart { "times apart" } else { "same second" },
+                named(scope.times),
                 why.lines().last().unwrap_or_default()
             ),
             None => println!("{name:<22} not in these scopes"),

@@ -36,15 +36,24 @@ pub struct Scope {
     pub faults: u32,
     /// Values that a field may have.
     pub values: usize,
-    /// Changes at Stripe are further apart than what counts as the same time; else all happens in
-    /// the same second.
-    pub apart: bool,
+    pub times: Times,
     /// A rule that is broken meanwhile.
     pub broken: Option<Rule>,
     /// Ends early, and says so.
     pub states_max: u64,
     pub within: Duration,
     pub threads: usize,
+}
+
+/// When things happen at Stripe, by its clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Times {
+    /// All in the same second.
+    Same,
+    /// No two changes within what counts as the same time.
+    Apart,
+    /// Each change in the same second as the one before, or later: any mixture.
+    Mixed,
 }
 
 /// What was found.
@@ -104,20 +113,22 @@ const BROKEN_STATES_MAX: u64 = 500_000;
 
 /// The smallest scope in which it shows that this rule is broken, and the history that shows it.
 pub fn broken(rule: Rule) -> Option<(Scope, String)> {
-    BROKEN_IN.into_iter().flat_map(|of| [(of, false), (of, true)]).find_map(|(of, apart)| {
-        let (edits, faults) = of;
-        let scope = Scope {
-            edits,
-            faults,
-            values: 3,
-            apart,
-            broken: Some(rule),
-            states_max: BROKEN_STATES_MAX,
-            within: Duration::from_secs(60),
-            threads: 1,
-        };
-        explore(scope).failed.map(|why| (scope, why))
-    })
+    BROKEN_IN.into_iter().flat_map(|of| [(of, Times::Same), (of, Times::Apart)]).find_map(
+        |(of, times)| {
+            let (edits, faults) = of;
+            let scope = Scope {
+                edits,
+                faults,
+                values: 3,
+                times,
+                broken: Some(rule),
+                states_max: BROKEN_STATES_MAX,
+                within: Duration::from_secs(60),
+                threads: 1,
+            };
+            explore(scope).failed.map(|why| (scope, why))
+        },
+    )
 }
 
 /// Goes through all of it, and says what both sides were in the end.

@@ -21,7 +21,7 @@ use super::super::World;
 use super::super::rng::{Rng, Script};
 use super::super::stripe::Fate;
 use super::work::Mishap;
-use super::{Left, Scope};
+use super::{Left, Scope, Times};
 use crate::sync::announce;
 use common::record::{Change, Value};
 
@@ -117,15 +117,15 @@ impl Kind {
         match self {
             Self::ApiEdit => world.edit_by_api(left, scope),
             Self::PersonEdit => {
-                world.tick(scope);
+                world.tick_or_not(scope);
                 world.edit_by_person(left, scope)
             }
             Self::Mover(mishap) => {
-                world.tick(scope);
+                world.tick_or_not(scope);
                 world.work(mishap)
             }
             Self::Land(fate) => {
-                world.tick(scope);
+                world.tick_or_not(scope);
                 world.land_late(fate)
             }
             Self::Take => world.take_event(),
@@ -182,8 +182,13 @@ impl Kind {
     }
 
     fn once(self, world: &mut World, left: &mut Left, scope: &Scope) -> bool {
+        let (skew_ms, order) = (world.stripe.skew_ms, world.stripe.order);
         let moved = self.perform(world, left, scope);
         if moved {
+            if order == world.stripe.order && self != Self::Ask {
+                // Nothing that has a time: then it may as well have happened before.
+                world.stripe.skew_ms = skew_ms;
+            }
             world.publish();
             world.send_webhooks();
             let known = if self.is_inbound() { 0 } else { world.hooked.len() };
@@ -210,8 +215,17 @@ impl Did {
 
 impl World {
     /// Stripe's clock, and only that: nothing in the catalog depends on its own.
-    pub(super) fn tick(&mut self, scope: &Scope) {
-        self.stripe.skew_ms += if scope.apart { APART_MS } else { 0 };
+    pub(super) fn tick(&mut self, ticks: bool) {
+        self.stripe.skew_ms += if ticks { APART_MS } else { 0 };
+    }
+
+    fn tick_or_not(&mut self, scope: &Scope) {
+        let ticks = match scope.times {
+            Times::Same => false,
+            Times::Apart => true,
+            Times::Mixed => self.rng.below(2) == 1,
+        };
+        self.tick(ticks);
     }
 
     /// A field and its new value. The fields are treated alike and start with the same value, so the

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use super::super::World;
 use super::super::hook::{Hooked, Question};
 use super::super::stripe::Stripe;
-use super::Scope;
+use super::{Scope, Times};
 use crate::sync::inbound::on_snapshot;
 use crate::sync::results;
 use crate::sync::{Doubt, Seen};
@@ -95,9 +95,8 @@ impl World {
     /// In the same second as the last change at Stripe, or later.
     pub(super) fn ask_about(&mut self, scope: &Scope) -> bool {
         let at = self.rng.below(self.questions.len());
-        if scope.apart && self.rng.below(2) == 1 {
-            self.tick(scope);
-        }
+        let later = scope.times != Times::Same && self.rng.below(2) == 1;
+        self.tick(later);
         let last = self.questions.len() - 1;
         self.questions.swap(at, last);
         let choices = [last as u32];

@@ -5,7 +5,8 @@ use super::super::requests::key_of;
 use super::super::stripe::Stored;
 use super::super::{FIELDS, World, field, show_value};
 use crate::in_force::holds;
-use crate::sync::inbound::SAME_TIME_S;
+use crate::sync::Seen;
+use crate::sync::inbound::{SAME_TIME_S, on_snapshot};
 use crate::sync::outbound::Step;
 use crate::sync::rules::Rule;
 use common::record::{Fields, STRIPE};
@@ -28,7 +29,10 @@ impl World {
     /// those that come too late to do anything (`comes_to_nothing`).
     fn tidy_events(&mut self) {
         for number in 0..self.stripe.events.len() {
-            self.inbox[number] |= self.comes_to_nothing(number);
+            if !self.inbox[number] && self.comes_to_nothing(number) {
+                self.inbox[number] = true;
+                self.does_nothing(number);
+            }
         }
         if holds(Rule::Inbox) {
             let inbox = &self.inbox;
@@ -78,6 +82,18 @@ impl World {
         let edit = event.previous.fields.iter().any(|f| event.previous.is_foreign_edit_of(f));
         let late = event.previous.stamp.is_some_and(|before| before > s || before == 0);
         sync.external_id.is_some() && stale && s > 0 && !edit && !late
+    }
+
+    /// Looks whether that is so.
+    fn does_nothing(&mut self, number: usize) {
+        let mut entry = self.entries[0].clone();
+        let event = &self.stripe.events[number];
+        let seen = Seen::Event { created: event.created, previous: &event.previous };
+        let took = on_snapshot(&mut entry, STRIPE, &event.snapshot, &seen, &self.policy, self.now);
+        let noted = took.doubt.is_some() || took.announce.is_some() || !took.conflicts.is_empty();
+        if noted || entry != self.entries[0] {
+            self.fail(|| format!("an event that came too late does something: {took:?}"));
+        }
     }
 
     /// Records that nobody reads any more. Whoever starts again before what was read last starts with
