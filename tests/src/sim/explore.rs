@@ -3,8 +3,8 @@
 //!
 //! A state is a world; from each, every act is tried with every outcome of its choices. Which acts
 //! there are, and why no other is needed, is said in `acts.rs` and `work.rs`; which states are the
-//! same in `tidy.rs` and `same.rs`; what order does not matter in `quiet.rs`. `plain.rs` goes through single steps without these reductions, and has to
-//! come to the same ends.
+//! same in `tidy.rs` and `same.rs`; what order does not matter in `quiet.rs`. `plain.rs` goes
+//! through single steps without these reductions, and has to come to the same ends.
 
 mod acts;
 mod doubts;
@@ -166,8 +166,8 @@ fn tell(scope: &Scope, history: &[Did]) -> String {
 }
 
 impl World {
-    /// Both sides in the end: what users see of them, and what the catalog knows. The fields in either
-    /// order, since they are treated alike.
+    /// Both sides in the end: what users see of them, and what the catalog knows. The fields in
+    /// either order, since they are treated alike.
     fn both_sides(&self) -> String {
         let entry = &self.entries[0];
         let (here, there) = (&entry.customer.fields, self.stripe.customers.first());

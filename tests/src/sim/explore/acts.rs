@@ -1,19 +1,20 @@
 //! The acts of the explorer: what may happen next, as few and as large steps as lose nothing.
 //!
-//! Against one thing at a time as in the simulator's histories, these are left out or put together,
-//! because each of their orders comes to the same as one that is gone through:
+//! Against one thing at a time as in the simulator's histories, these are left out or put
+//! together, because each of their orders comes to the same as one that is gone through:
 //!
 //! - **The relay** publishes at once. Nobody reads a record before a mover takes it, and how far a
 //!   mover reads is free (`take_lane`): a record published later is one that was not read yet.
-//! - **Webhooks** come at once, and none is lost: which record is taken in when is free, and one that
-//!   only `stripe-tail` brings is one taken in late.
+//! - **Webhooks** come at once, and none is lost: which record is taken in when is free, and one
+//!   that only `stripe-tail` brings is one taken in late.
 //! - **A mover's request** is sent, lands and is answered in one act (see `work.rs`).
 //! - **Offsets** are stored when somebody starts from them: what was stored until then is free
 //!   (see `starts_anew`).
-//! - **Results** that would change nothing are dropped, in whatever order they came (`tidy.rs`), and
-//!   one that comes again does nothing (`take_result`).
-//! - **A doubt** is asked about, and the answer taken in, in one act (see `doubts.rs`): there nothing
-//!   is lost with a crash of hook-to-catalog, a record that comes again, or a lost question.
+//! - **Results** that would change nothing are dropped, in whatever order they came (`tidy.rs`),
+//!   and one that comes again does nothing (`take_result`).
+//! - **A doubt** is asked about, and the answer taken in, in one act (see `doubts.rs`): there
+//!   nothing is lost with a crash of hook-to-catalog, a record that comes again, or a lost
+//!   question.
 
 use std::rc::Rc;
 
@@ -228,9 +229,9 @@ impl World {
         self.tick(ticks);
     }
 
-    /// A field and its new value. The fields are treated alike and start with the same value, so the
-    /// first edit is of the first one. Values are only ever compared: the new one is any that was
-    /// used before, or the next that was not; and not the one that is there.
+    /// A field and its new value. The fields are treated alike and start with the same value, so
+    /// the first edit is of the first one. Values are only ever compared: the new one is any that
+    /// was used before, or the next that was not; and not the one that is there.
     fn choose_edit(
         &mut self,
         left: &mut Left,
@@ -281,8 +282,8 @@ impl World {
     }
 
     /// The relay dies before it could forget what it published, and starts again: that comes once
-    /// more, in order, and says so. What it had not published yet (nobody has read it) comes marked
-    /// then, too.
+    /// more, in order, and says so. What it had not published yet (nobody has read it) comes
+    /// marked then, too.
     fn relay_starts_again(&mut self) -> bool {
         let first = self.rng.below(self.sent.len());
         let log = &self.partitions[0].log;

@@ -1,24 +1,24 @@
-//! What hook-to-catalog does: it takes results in (`take_result`), and events (`take_event`), or asks
-//! Stripe about an event in doubt and takes the answer in (`ask_about`).
+//! What hook-to-catalog does: it takes results in (`take_result`), and events (`take_event`), or
+//! asks Stripe about an event in doubt and takes the answer in (`ask_about`).
 //!
-//! Nothing happens when the record of an event in doubt is taken: there is a question now, which says
-//! what the event said. So that is no act of its own. Of every event that waits it is kept whether it
-//! would have been in doubt at any moment since it came (`find_doubts`); from then on Stripe may be
-//! asked about it, and as long as it is not in doubt it may be taken in as well: as if its record was
-//! taken then, or comes only now.
+//! Nothing happens when the record of an event in doubt is taken: there is a question now, which
+//! says what the event said. So that is no act of its own. Of every event that waits it is kept
+//! whether it would have been in doubt at any moment since it came (`find_doubts`); from then on
+//! Stripe may be asked about it, and as long as it is not in doubt it may be taken in as well: as
+//! if its record was taken then, or comes only now.
 //!
 //! Nor can anything come between the question and its answer that could not come before or after:
 //!
-//! - an event that counts makes the answer void, and it is asked again (rule 7). That this is so is
-//!   looked at with every answer (`is_void`);
-//! - an edit by the API, a result, and an event that is stale do not change what Stripe answers: they
-//!   come before the question as well;
-//! - what happens at Stripe, or in the mover, does not change what is done with the answer: it comes
-//!   after that as well.
+//! - an event that counts makes the answer void, and it is asked again (rule 7). That this is so
+//!   is looked at with every answer (`is_void`);
+//! - an edit by the API, a result, and an event that is stale do not change what Stripe answers:
+//!   they come before the question as well;
+//! - what happens at Stripe, or in the mover, does not change what is done with the answer: it
+//!   comes after that as well.
 //!
-//! So a crash with a question open, a question lost, and a record that comes again because its offset
-//! was not stored are nothing: the first two leave the event as it was, and after its transaction the
-//! inbox knows it.
+//! So a crash with a question open, a question lost, and a record that comes again because its
+//! offset was not stored are nothing: the first two leave the event as it was, and after its
+//! transaction the inbox knows it.
 
 use std::rc::Rc;
 
@@ -43,8 +43,8 @@ impl World {
         on_snapshot(&mut entry, STRIPE, &event.snapshot, &seen, &self.policy, self.now).doubt
     }
 
-    /// Of the records that wait, from this one on: whether an event is in doubt changes only with what
-    /// was seen.
+    /// Of the records that wait, from this one on: whether an event is in doubt changes only with
+    /// what was seen.
     pub(super) fn find_doubts(&mut self, from: usize) {
         for at in from..self.hooked.len() {
             let Hooked::Event(number) = self.hooked[at] else { continue };

@@ -1,14 +1,14 @@
-//! When the order of the two sides does not matter: what hook-to-catalog can still do by itself tells
-//! nobody anything, so what is left to happen at Stripe may as well come first.
+//! When the order of the two sides does not matter: what hook-to-catalog can still do by itself
+//! tells nobody anything, so what is left to happen at Stripe may as well come first.
 //!
-//! The catalog is *quiet* if there are no edits left and nothing that waits for it can make it announce
-//! something or ask Stripe, in whatever order it is taken in. Its acts then change only the catalog,
-//! and those of the mover and of Stripe only themselves and what waits for the catalog: each of the
-//! one kind can change places with each of the other. As long as there is work on that side, only
-//! that side is gone on with; what it brings may well end the quiet.
+//! The catalog is *quiet* if there are no edits left and nothing that waits for it can make it
+//! announce something or ask Stripe, in whatever order it is taken in. Its acts then change only
+//! the catalog, and those of the mover and of Stripe only themselves and what waits for the
+//! catalog: each of the one kind can change places with each of the other. As long as there is
+//! work on that side, only that side is gone on with; what it brings may well end the quiet.
 //!
-//! The ground truth is the same in both orders: an act of a quiet catalog takes nothing, and whether
-//! an effect at Stripe was right depends on edits made before.
+//! The ground truth is the same in both orders: an act of a quiet catalog takes nothing, and
+//! whether an effect at Stripe was right depends on edits made before.
 //!
 //! Whether it really was quiet is looked at whenever it does something (`broke_quiet`).
 
@@ -16,7 +16,6 @@ use super::super::World;
 use super::super::hook::Hooked;
 use super::super::stripe::Event;
 use super::Left;
-use crate::sync::inbound::SAME_TIME_S;
 use common::record::STRIPE;
 
 impl World {
@@ -33,21 +32,17 @@ impl World {
             })
         };
         let stamp = |event: &Event| event.snapshot.stamp_version();
-        let close = |one: i64, two: i64| (one - two).abs() <= SAME_TIME_S;
         waits().all(|event| {
             let s = stamp(event);
-            let is_late = event.previous.stamp.is_some_and(|before| before > s);
+            let is_late = event.previous.stamp.is_some_and(|before| before > s || before == 0);
             let keeps =
                 || fields.differing(&event.snapshot.fields).iter().all(|field| sync.own(field) > s);
-            // Nothing else of the same stamp and time that looks otherwise.
-            let seen_alike = sync.seen != s
-                || !close(sync.remote_at, event.created)
-                || sync.shadow == event.snapshot.fields;
+            // Only what looks otherwise under the same stamp puts it in doubt; times do not help,
+            // since a GET may have been later than what waits.
+            let seen_alike = sync.seen != s || sync.shadow == event.snapshot.fields;
             let waits_alike = || {
                 waits().all(|other| {
-                    stamp(other) != s
-                        || !close(other.created, event.created)
-                        || other.snapshot.fields == event.snapshot.fields
+                    stamp(other) != s || other.snapshot.fields == event.snapshot.fields
                 })
             };
             s > 0 && !is_late && seen_alike && keeps() && waits_alike()

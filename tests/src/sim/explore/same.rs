@@ -1,15 +1,17 @@
 //! When two states are the same: what the future depends on is hashed by its relations, not by
 //! numbers that only count.
 //!
-//! - Requests, events and records have no numbers; records count from the first that is still read.
-//! - Stripe's times, and the order of its changes, are ranks among those they are ever compared with:
-//!   orders of changes with the persons' edits of the same field whose values are still somewhere.
-//! - Of a record it matters what a mover reads, of a stored answer the id, of a stalled instance the
-//!   result that may come of it, of what is acknowledged only what is pending.
+//! - Requests, events and records have no numbers; records count from the first that is still
+//!   read.
+//! - Stripe's times, and the order of its changes, are ranks among those they are ever compared
+//!   with: orders of changes with the persons' edits of the same field whose values are still
+//!   somewhere.
+//! - Of a record it matters what a mover reads, of a stored answer the id, of a stalled instance
+//!   the result that may come of it, of what is acknowledged only what is pending.
 //! - What waits is in no order: any of it may be the next.
 //!
-//! 64 bits of hash are compared, not states: among N states two different ones are taken for the same
-//! with a chance of about N² / 2^65, one in ten thousand at 60 million.
+//! 64 bits of hash are compared, not states: among N states two different ones are taken for the
+//! same with a chance of about N² / 2^65, one in ten thousand at 60 million.
 
 use std::hash::{Hash, Hasher};
 

@@ -1,5 +1,5 @@
-//! Goes from state to state, depth first, in several threads. Worlds stay with their thread; what is
-//! handed on to another is the history that leads there.
+//! Goes from state to state, depth first, in several threads. Worlds stay with their thread; what
+//! is handed on to another is the history that leads there.
 
 use std::collections::HashSet;
 use std::rc::Rc;

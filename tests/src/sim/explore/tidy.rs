@@ -25,8 +25,8 @@ impl World {
         self.tidy_keys(faults);
     }
 
-    /// Events that were taken in: the inbox makes them nothing, and none comes without a record. And
-    /// those that come too late to do anything (`comes_to_nothing`).
+    /// Events that were taken in: the inbox makes them nothing, and none comes without a record.
+    /// And those that come too late to do anything (`comes_to_nothing`).
     fn tidy_events(&mut self) {
         for number in 0..self.stripe.events.len() {
             if !self.inbox[number] && self.comes_to_nothing(number) {
@@ -68,8 +68,9 @@ impl World {
     }
 
     /// A snapshot older by its stamp, or by its time under the same stamp, stays so. Then it does
-    /// nothing unless it tells of a person's edit or a late write. Whoever takes it in may know more
-    /// of Stripe than before, and less is to be noted as a conflict: here it is taken in last.
+    /// nothing unless it tells of a person's edit or a late write. Whoever takes it in may know
+    /// more of Stripe than before, and less is to be noted as a conflict: here it is taken in
+    /// last.
     fn comes_to_nothing(&self, number: usize) -> bool {
         let Some(sync) = self.entries[0].systems.get(STRIPE) else { return false };
         if self.questions.iter().any(|question| question.event == Some(number)) {
@@ -96,8 +97,8 @@ impl World {
         }
     }
 
-    /// Records that nobody reads any more. Whoever starts again before what was read last starts with
-    /// the newest one (`World::starts_anew`).
+    /// Records that nobody reads any more. Whoever starts again before what was read last starts
+    /// with the newest one (`World::starts_anew`).
     fn tidy_log(&mut self, faults: u32) {
         let lowest = self.lowest(faults);
         let (of, slot) = (&mut self.partitions[0], &mut self.slots[0]);
@@ -115,9 +116,9 @@ impl World {
         self.sent.drain(..forgotten);
     }
 
-    /// A result sets the link, ends an error, and raises `acked`: that tells which changes are still
-    /// pending, and what is changed from now on has a higher version. One that does none of these
-    /// changes nothing, and so would one that comes again.
+    /// A result sets the link, ends an error, and raises `acked`: that tells which changes are
+    /// still pending, and what is changed from now on has a higher version. One that does none of
+    /// these changes nothing, and so would one that comes again.
     fn tidy_results(&mut self) {
         let Some(sync) = self.entries[0].systems.get(STRIPE) else { return };
         let plain = sync.external_id.is_some() && sync.error.is_none();

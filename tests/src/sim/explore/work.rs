@@ -2,25 +2,26 @@
 //!
 //! One act takes records (how far is free), asks Stripe, takes the answer in and, if that was all,
 //! produces the result and is done. Nothing can come between these that could not as well come
-//! before or after: nobody else sees what is in hand; when a request lands is when the act happens;
-//! and nobody has to take the result in at once. Between two writes of one record other things do
-//! happen, so a write ends the act unless it was the last.
+//! before or after: nobody else sees what is in hand; when a request lands is when the act
+//! happens; and nobody has to take the result in at once. Between two writes of one record other
+//! things do happen, so a write ends the act unless it was the last.
 //!
 //! A GET or a look-up says what stamp there is, which only our own writes change. So it goes with
-//! the write that follows, except while a request is under way that was given up: then that may land
-//! in between.
+//! the write that follows, except while a request is under way that was given up: then that may
+//! land in between.
 //!
 //! What can go wrong with a write is [`Mishap`]. The rest comes to the same as one of these:
 //!
 //! - *The answer is lost*: given up, and landed at once.
 //! - *A crash after it landed*: detached, and landed at once.
-//! - *A crash before it was sent*, or after the result and before the offset: `World::starts_anew`.
+//! - *A crash before it was sent*, or after the result and before the offset:
+//!   `World::starts_anew`.
 //! - *A rebalance* is a crash whose flight may be waited for by an instance that stalled; if that
 //!   one is not stalled, it is a crash. Which instance it goes to does not matter.
-//! - *A stalled instance wakes up*: when its request lands, and may then say what came of it or not;
-//!   saying so later is the same as a result that is taken in later.
-//! - *A GET or a look-up that is lost or given up* changes nothing. One that an instance is stalled
-//!   with may be answered late, and lead to a result.
+//! - *A stalled instance wakes up*: when its request lands, and may then say what came of it or
+//!   not; saying so later is the same as a result that is taken in later.
+//! - *A GET or a look-up that is lost or given up* changes nothing. One that an instance is
+//!   stalled with may be answered late, and lead to a result.
 
 use super::super::World;
 use super::super::mover::Zombie;
@@ -173,7 +174,8 @@ impl World {
         self.slots[0].job = None;
     }
 
-    /// A request is under way whose sender does not wait for it; one that is stalled may hear of it.
+    /// A request is under way whose sender does not wait for it; one that is stalled may hear of
+    /// it.
     fn detach_flight(&mut self, step: Step, stalled: bool) {
         let number = self.asked(&step);
         self.log(|_| format!("#{number} is under way: {}", super::super::requests::show(&step)));
@@ -235,10 +237,10 @@ impl World {
             })
     }
 
-    /// An instance gets the partition. How much was published by then is free, since the relay may be
-    /// slow; and so is what was stored of the offset, as long as nobody starts from it. What was
-    /// published is read to its end first, and the newest record of it stands for all: so of what
-    /// was stored it only matters whether that one is read again.
+    /// An instance gets the partition. How much was published by then is free, since the relay may
+    /// be slow; and so is what was stored of the offset, as long as nobody starts from it. What
+    /// was published is read to its end first, and the newest record of it stands for all: so of
+    /// what was stored it only matters whether that one is read again.
     pub(super) fn starts_anew(&mut self) -> bool {
         let (published, position) = (self.published(), self.slots[0].position);
         let waiting = self.partitions[0].log.len() - published;
