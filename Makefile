@@ -52,8 +52,8 @@ sim: ## simulated histories of the sync; SEED= MIX= for one, HISTORIES= of each 
 sim-mutations: ## break each rule of the sync in turn: the simulator has to notice
 	@scripts/cargo run --release -q -p tests --bin sim -- --mutations
 
-sim-exhaustive: ## every history of a small scope, as far as some minutes go
-	@scripts/cargo run --release -q -p tests --bin sim -- --exhaustive
+sim-exhaustive: ## every history of small scopes, up to 3 edits and 2 faults; some minutes
+	@GLIBC_TUNABLES=glibc.malloc.tcache_count=127 scripts/cargo run --release -q -p tests --bin sim -- --exhaustive
 
 bench-http: ## what the HTTP door costs: beside bare tiny_http, in one run
 	@scripts/cargo run --release -p tests --bin http-bench

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tests::sim::explore::{Scope, explore};
+use tests::sim::explore::{Scope, Times, explore, explore_ends, plain};
 use tests::sim::mutations::find;
 use tests::sim::{mix, run};
 use tests::sync::rules::Rule;
@@ -129,17 +129,85 @@ fn a_broken_rule_is_noticed() {
     assert!(missed.is_empty(), "broken and not noticed: {missed:?}");
 }
 
+const SCOPE: Scope = Scope {
+    edits: 2,
+    faults: 2,
+    values: 3,
+    times: Times::Same,
+    broken: None,
+    states_max: 10_000_000,
+    within: Duration::from_secs(300),
+    threads: 2,
+};
+
 #[test]
 fn every_history_of_a_small_scope_holds() {
-    let explored = explore(Scope {
-        edits: 2,
-        faults: 0,
-        ticks: 0,
-        states_max: 1_000_000,
-        within: Duration::from_secs(60),
-    });
-    assert_eq!(explored.failed, None);
-    assert!(explored.complete && explored.ends > 0, "{explored:?}");
+    for times in [Times::Same, Times::Apart] {
+        let explored = explore(Scope { times, ..SCOPE });
+        assert_eq!(explored.failed, None);
+        assert!(explored.complete && explored.ends > 0, "{explored:?}");
+    }
+}
+
+/// Versions, conflicts noted and what the catalog knows of Stripe included.
+fn comes_to_the_same_ends(edits: u32, faults: u32) {
+    let within = Duration::from_secs(1800);
+    let small = plain::Scope { edits, faults, ticks: 0, states_max: 20_000_000, within };
+    let (explored, one_by_one) = plain::explore(small);
+    assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
+    println!("{edits} edits, {faults} faults, one by one: {explored:?}");
+    let (explored, ends) = explore_ends(Scope { edits, faults, values: 2, ..SCOPE });
+    assert!(explored.complete && explored.failed.is_none(), "{explored:?}");
+    println!("in large steps: {explored:?}, {} different ends", ends.len());
+    let missed: Vec<_> = one_by_one.difference(&ends).collect();
+    let more: Vec<_> = ends.difference(&one_by_one).collect();
+    assert!(missed.is_empty() && more.is_empty(), "{missed:#?} {more:#?}");
+}
+
+#[test]
+fn large_steps_come_to_the_same_ends_as_small_ones() {
+    comes_to_the_same_ends(1, 1);
+    comes_to_the_same_ends(2, 0);
+}
+
+#[test]
+#[ignore = "takes a minute or two"]
+fn large_steps_come_to_the_same_ends_with_two_faults() {
+    comes_to_the_same_ends(1, 2);
+}
+
+/// `sim --exhaustive --mutations` says where each rule shows.
+#[test]
+fn a_broken_rule_shows_in_a_small_scope() {
+    let missed: Vec<Rule> = [
+        (Rule::StampWithEveryUpdate, 1, 0, Times::Same),
+        (Rule::StaleByTime, 1, 0, Times::Apart),
+        (Rule::SameTimeIsInDoubt, 1, 0, Times::Same),
+        (Rule::NothingObserved, 1, 0, Times::Same),
+        (Rule::OwnAbove, 1, 0, Times::Same),
+        (Rule::ReadAfterAttempt, 1, 1, Times::Same),
+        (Rule::LookAfterStoredError, 1, 1, Times::Same),
+        (Rule::OnlyWhatChanged, 2, 0, Times::Same),
+        (Rule::Cumulative, 2, 0, Times::Same),
+        (Rule::OnlyAboveStamp, 2, 0, Times::Same),
+        (Rule::StaleByStamp, 2, 0, Times::Same),
+        (Rule::OursHasLanded, 2, 0, Times::Same),
+        (Rule::NoEcho, 2, 0, Times::Same),
+        (Rule::ConflictOfPending, 2, 0, Times::Same),
+        (Rule::ConflictOfStale, 2, 0, Times::Same),
+        (Rule::ReadIfMoreIsPending, 2, 1, Times::Same),
+        (Rule::ReplayTellsId, 2, 1, Times::Same),
+        (Rule::LateWrite, 2, 1, Times::Same),
+        (Rule::Shadow, 3, 0, Times::Apart),
+    ]
+    .into_iter()
+    .filter_map(|(rule, edits, faults, times)| {
+        let broken = Some(rule);
+        let explored = explore(Scope { edits, faults, times, broken, ..SCOPE });
+        explored.failed.is_none().then_some(rule)
+    })
+    .collect();
+    assert!(missed.is_empty(), "broken and not noticed: {missed:?}");
 }
 
 /// Histories that failed before a rule was mended. The simulator changes, and then a seed tells

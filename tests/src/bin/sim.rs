@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tests::in_force::break_rule;
-use tests::sim::explore::{Scope, explore};
+use tests::sim::explore::{Scope, Times, broken, explore};
 use tests::sim::mix::{self, Mix};
 use tests::sim::mutations::{Found, find};
 use tests::sim::run;
@@ -16,15 +16,22 @@ use tests::sync::rules::Rule;
 /// A broken rule has to be found within so many histories.
 const MUTATION_HISTORIES_MAX: u64 = 200_000;
 
-/// The small scope, and what each part of it may take: 16 bytes a state, and the worlds not gone
-/// into yet.
+/// The small scope, and what each part of it may take: some 16 bytes a state.
 const SCOPE: Scope = Scope {
     edits: 3,
     faults: 2,
-    ticks: 1,
-    states_max: 10_000_000,
-    within: Duration::from_secs(4 * 60),
+    values: 4,
+    times: Times::Same,
+    broken: None,
+    states_max: 100_000_000,
+    within: Duration::from_secs(40 * 60),
+    threads: 2,
 };
+
+const TIMES: [Times; 3] = [Times::Same, Times::Apart, Times::Mixed];
+
+/// Scopes of so many edits and faults together are gone through with any mixture of times, too.
+const MIXED_MAX: u32 = 4;
 
 /// Of a mix that fails often, so many of its seeds are printed.
 const SEEDS_MAX: usize = 20;
@@ -40,6 +47,9 @@ struct Args {
     exhaustive: bool,
     edits: u32,
     faults: u32,
+    values: usize,
+    /// Only these times.
+    times: Option<Times>,
     /// Break each rule in turn.
     mutations: bool,
     /// This rule is broken.
@@ -54,7 +64,8 @@ fn usage(why: &str) -> ! {
         "sim: hint: sim [--histories N] [--first SEED] [--mix NAME|all] [--threads N], \
          or sim --seed SEED --mix NAME [--actions N] to print one history, \
          each with [--break RULE], \
-         or sim --mutations, or sim --exhaustive [--edits N] [--faults N]; mixes: {}",
+         or sim --mutations, or sim --exhaustive [--edits N] [--faults N] [--values N] \
+         [--times same|apart|mixed] [--mutations]; mixes: {}",
         mix::NAMES.join(", ")
     );
     std::process::exit(2);
@@ -72,8 +83,10 @@ fn args() -> Args {
         mutations: false,
         broken: None,
         exhaustive: false,
-        edits: 3,
-        faults: 2,
+        edits: SCOPE.edits,
+        faults: SCOPE.faults,
+        values: SCOPE.values,
+        times: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
@@ -98,6 +111,11 @@ fn args() -> Args {
             "--seed" => args.seed = Some(number()),
             "--edits" => args.edits = number() as u32,
             "--faults" => args.faults = number() as u32,
+            "--values" => args.values = number().clamp(2, 4) as usize,
+            "--times" => match TIMES.into_iter().find(|times| named(*times).contains(&value)) {
+                Some(times) => args.times = Some(times),
+                None => usage("--times: same, apart or mixed"),
+            },
             "--first" => args.first = number(),
             "--threads" => args.threads = number().max(1),
             "--actions" => args.limit = Some(number() as usize),
@@ -134,7 +152,9 @@ fn main() {
         return;
     }
     if args.exhaustive {
-        if !exhaustive(&args) {
+        if args.mutations {
+            exhaustive_mutations(&args);
+        } else if !exhaustive(&args) {
             std::process::exit(1);
         }
         return;
@@ -156,25 +176,67 @@ fn main() {
 
 /// Goes through every history of the small scope, and of the scopes below it first.
 fn exhaustive(args: &Args) -> bool {
+    let mut holds = true;
     for edits in 1..=args.edits {
         for faults in 0..=args.faults {
-            let started = Instant::now();
-            let explored = explore(Scope { edits, faults, ..SCOPE });
-            println!(
-                "{edits} edits, {faults} faults: {} states, {} steps, {} ends, {:.1} s{}",
-                explored.states,
-                explored.steps,
-                explored.ends,
-                started.elapsed().as_secs_f64(),
-                if explored.complete { "" } else { ", not all of it" }
-            );
-            if let Some(why) = explored.failed {
-                println!("FAILED: {why}");
-                return false;
+            let mixed = edits + faults <= MIXED_MAX;
+            let is_asked = |times: &Times| match args.times {
+                Some(only) => *times == only,
+                None => mixed || *times != Times::Mixed,
+            };
+            for times in TIMES.into_iter().filter(is_asked) {
+                let scope = Scope { edits, faults, times, values: args.values, ..SCOPE };
+                let scope = Scope { threads: args.threads as usize, ..scope };
+                holds &= goes_through(scope);
             }
         }
     }
-    true
+    holds
+}
+
+fn goes_through(scope: Scope) -> bool {
+    let started = Instant::now();
+    let explored = explore(scope);
+    println!(
+        "{} edits, {} faults, {}: {} states, {} steps, {} ends, {:.1} s{}",
+        scope.edits,
+        scope.faults,
+        named(scope.times),
+        explored.states,
+        explored.steps,
+        explored.ends,
+        started.elapsed().as_secs_f64(),
+        if explored.complete { "" } else { ", not all of it" }
+    );
+    if let Some(why) = &explored.failed {
+        println!("FAILED: {why}");
+    }
+    explored.failed.is_none() && explored.complete
+}
+
+fn named(times: Times) -> &'static str {
+    match times {
+        Times::Same => "same second",
+        Times::Apart => "times apart",
+        Times::Mixed => "both mixed",
+    }
+}
+
+/// Breaks each rule in turn, and says in which scope that shows.
+fn exhaustive_mutations(args: &Args) {
+    for rule in Rule::ALL.iter().filter(|rule| format!("{rule:?}").contains(&args.why)) {
+        let name = format!("{rule:?}");
+        match broken(*rule) {
+            Some((scope, why)) => println!(
+                "{name:<22} {} edits, {} faults, {:<12} {}",
+                scope.edits,
+                scope.faults,
+                named(scope.times),
+                why.lines().last().unwrap_or_default()
+            ),
+            None => println!("{name:<22} not in these scopes"),
+        }
+    }
 }
 
 /// Breaks each rule, says after how many histories that shows, and whether it always does.

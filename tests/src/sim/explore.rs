@@ -1,18 +1,32 @@
 //! Every history of a small scope, not a sample: one customer, a few edits on both sides and a few
 //! faults in every order, over the same world, the same rules and the same ground truth.
 //!
-//! A state is a world; from each, every act is tried with every outcome of its choices. States are
-//! told apart by a hash of what matters for the future, so that each is gone into once.
+//! A state is a world; from each, every act is tried with every outcome of its choices. Which acts
+//! there are, and why no other is needed, is said in `acts.rs` and `work.rs`; which states are the
+//! same in `tidy.rs` and `same.rs`; what order does not matter in `quiet.rs`. `plain.rs` goes
+//! through single steps without these reductions, and has to come to the same ends.
 
-use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+mod acts;
+mod doubts;
+mod fast;
+pub mod plain;
+mod quiet;
+mod same;
+mod threads;
+mod tidy;
+mod work;
+
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::World;
-use super::mix::{Act, Mix};
+use common::record::{Fields, STRIPE};
+
+use super::mix::Mix;
 use super::rng::{Rng, Script};
+use super::{World, field, show_value};
+use crate::sync::rules::Rule;
+use acts::Did;
 
 /// How far to go.
 #[derive(Clone, Copy, Debug)]
@@ -20,21 +34,37 @@ pub struct Scope {
     /// Edits by the API and by people together.
     pub edits: u32,
     pub faults: u32,
-    /// Steps of ten seconds, so that things happen in the same second and in different ones.
-    pub ticks: u32,
+    /// Values that a field may have.
+    pub values: usize,
+    pub times: Times,
+    /// A rule that is broken meanwhile.
+    pub broken: Option<Rule>,
     /// Ends early, and says so.
-    pub states_max: usize,
+    pub states_max: u64,
     pub within: Duration,
+    pub threads: usize,
+}
+
+/// When things happen at Stripe, by its clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Times {
+    /// All in the same second.
+    Same,
+    /// No two changes within what counts as the same time.
+    Apart,
+    /// Each change in the same second as the one before, or later: any mixture.
+    Mixed,
 }
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
-    pub states: usize,
+    pub states: u64,
     pub steps: u64,
     /// Histories that came to their end: nothing was left to happen.
     pub ends: u64,
     pub complete: bool,
+    /// Why, after the history that led there.
     pub failed: Option<String>,
 }
 
@@ -43,40 +73,26 @@ pub struct Explored {
 struct Left {
     edits: u32,
     faults: u32,
-    ticks: u32,
+    /// Per field, how many values it has had.
+    used: [u8; 2],
 }
 
-/// What moves things on. Webhooks come at once: the order in which they are taken in is free.
-const WORK: [Act; 6] = [Act::Relay, Act::Mover, Act::Land, Act::Hook, Act::Result, Act::Wake];
-
-const EDITS: [Act; 2] = [Act::ApiEdit, Act::PersonEdit];
-
-/// What costs a fault, beside the choices that do.
-const FAULTS: [Act; 5] =
-    [Act::GiveUp, Act::MoverCrash, Act::Rebalance, Act::RelayCrash, Act::HookCrash];
-
-/// A fault's chance; in a script it happens or not, whatever the number.
-const MAYBE: u32 = 500;
-
-/// A step in time.
-const TICK_MS: i64 = 10_000;
-
-/// Two fields, two values, and every fault possible.
+/// Two fields, and nothing by chance: what may go wrong is chosen by the explorer.
 fn mix() -> Option<Mix> {
     Some(Mix {
         customers_max: 1,
         slow: 1000,
-        lost: MAYBE,
-        answer_lost: MAYBE,
-        stored_error: MAYBE,
+        lost: 0,
+        answer_lost: 0,
+        stored_error: 0,
         webhook_twice: 0,
         webhook_dropped: 0,
-        crash: MAYBE,
-        two: 1000,
+        crash: 0,
+        two: 0,
         pipe: 0,
         refused: 0,
         normalised: 0,
-        values: 2,
+        values: 4,
         fields: 2,
         fields_at_once: 1,
         counted: false,
@@ -86,125 +102,91 @@ fn mix() -> Option<Mix> {
 
 /// Goes through all of it.
 pub fn explore(scope: Scope) -> Explored {
-    let mut explored = Explored::default();
-    let Some(mix) = mix().map(Rc::new) else { return explored };
-    let started = Instant::now();
-    let mut world = World::new(Rng::Scripted(Script::default()), &mix, false);
+    threads::go(scope, false).0
+}
+
+/// The scopes that a broken rule is looked for in, from the smallest on: edits and faults.
+const BROKEN_IN: [(u32, u32); 7] = [(1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (1, 2), (3, 1)];
+
+/// With a broken rule there may be no end.
+const BROKEN_STATES_MAX: u64 = 500_000;
+
+/// The smallest scope in which it shows that this rule is broken, and the history that shows it.
+pub fn broken(rule: Rule) -> Option<(Scope, String)> {
+    BROKEN_IN.into_iter().flat_map(|of| [(of, Times::Same), (of, Times::Apart)]).find_map(
+        |(of, times)| {
+            let (edits, faults) = of;
+            let scope = Scope {
+                edits,
+                faults,
+                values: 3,
+                times,
+                broken: Some(rule),
+                states_max: BROKEN_STATES_MAX,
+                within: Duration::from_secs(60),
+                threads: 1,
+            };
+            explore(scope).failed.map(|why| (scope, why))
+        },
+    )
+}
+
+/// Goes through all of it, and says what both sides were in the end.
+pub fn explore_ends(scope: Scope) -> (Explored, HashSet<String>) {
+    threads::go(scope, true)
+}
+
+/// The customer was created, and nothing else happened.
+fn first(scope: &Scope, traced: bool) -> Option<(World, Left)> {
+    let mix = Rc::new(mix()?);
+    let mut world = World::new(Rng::Scripted(Script::default()), &mix, traced);
     world.api_create();
-    let left = Left { edits: scope.edits, faults: scope.faults, ticks: scope.ticks };
-    let mut seen = HashSet::from([hash(&world, left)]);
-    let mut open = vec![(world, left)];
-    while let Some((world, left)) = open.pop() {
-        explored.states += 1;
-        if explored.states >= scope.states_max || started.elapsed() > scope.within {
-            return explored;
-        }
-        let mut works = false;
-        let here = hash(&world, left);
-        for (act, left) in acts(left) {
-            for (next, left) in outcomes(&world, act, left) {
-                explored.steps += 1;
-                explored.failed = explored.failed.or_else(|| next.failed.clone());
-                let there = hash(&next, left);
-                works |= there != here && act.is_some_and(|act| WORK.contains(&act));
-                if seen.insert(there) {
-                    open.push((next, left));
-                }
-            }
-        }
-        if !works {
-            explored.ends += 1;
-            explored.failed = explored.failed.or_else(|| end(world));
-        }
-        if explored.failed.is_some() {
-            return explored;
-        }
-    }
-    explored.complete = true;
-    explored
+    world.rng = Rng::Seeded(1);
+    world.publish();
+    Some((world, Left { edits: scope.edits, faults: scope.faults, used: [1, 1] }))
 }
 
-/// What may happen next (`None`: time goes by), and what is left then.
-fn acts(left: Left) -> impl Iterator<Item = (Option<Act>, Left)> {
-    let edits = EDITS.into_iter().filter(move |_| left.edits > 0);
-    let faults = FAULTS.into_iter().filter(move |_| left.faults > 0);
-    let fewer = Left { faults: left.faults.saturating_sub(1), ..left };
-    WORK.into_iter()
-        .map(move |act| (Some(act), left))
-        .chain(edits.map(move |act| (Some(act), Left { edits: left.edits - 1, ..left })))
-        .chain(faults.map(move |act| (Some(act), fewer)))
-        .chain((left.ticks > 0).then(|| (None, Left { ticks: left.ticks - 1, ..left })))
-}
-
-/// The worlds that one act may lead to, by the choices in it; none if it cannot happen.
-fn outcomes(world: &World, act: Option<Act>, left: Left) -> Vec<(World, Left)> {
-    let mut worlds = Vec::new();
-    let mut script = Some(Script::with_faults(left.faults));
-    while let Some(choices) = script {
-        let mut next = world.clone();
-        next.rng = Rng::Scripted(choices);
-        let moved = match act {
-            Some(act) => next.perform(act),
-            None => {
-                next.now += TICK_MS;
-                true
-            }
-        };
-        next.send_webhooks();
-        while next.webhook() {}
-        let Rng::Scripted(choices) = std::mem::replace(&mut next.rng, Rng::Seeded(1)) else {
-            return worlds;
-        };
-        if moved {
-            worlds.push((next, Left { faults: choices.faults, ..left }));
-        }
-        script = choices.next(left.faults);
-    }
-    worlds
-}
-
-/// Faults stop, everything is delivered, and then both sides are to be equal.
-fn end(mut world: World) -> Option<String> {
+fn finish(world: &mut World) {
     world.drain();
     if world.failed.is_none() {
         world.judge_end();
     }
-    world.failed
 }
 
-/// What the future depends on; numbers of requests only as they relate to each other.
-fn hash(w: &World, left: Left) -> u64 {
-    let mut to = DefaultHasher::new();
-    let ago = |number: u64| w.next_flight - number;
-    (left, w.now, &w.entries, &w.outbox, &w.inbox, &w.results, &w.truth).hash(&mut to);
-    (&w.stripe.customers, &w.stripe.events, &w.stripe.keys, w.stripe.order).hash(&mut to);
-    for partition in &w.partitions {
-        (&partition.log, partition.owner, partition.watermark).hash(&mut to);
-        // Where somebody would start again matters only while somebody may.
-        (left.faults > 0).then_some((partition.committed, w.relayed)).hash(&mut to);
+/// The history once more, for people.
+fn tell(scope: &Scope, history: &[Did]) -> String {
+    let Some((mut world, mut left)) = first(scope, true) else { return String::new() };
+    for did in history {
+        did.again(&mut world, &mut left, scope);
     }
-    let oldest = w.flights.iter().map(|flight| flight.number).min().unwrap_or(w.next_flight);
-    for flight in &w.flights {
-        (ago(flight.number), &flight.step, flight.detached, &flight.answer).hash(&mut to);
-        (flight.sent, flight.sent_at).hash(&mut to);
+    if world.failed.is_none() {
+        finish(&mut world);
     }
-    for (_, number, key) in w.asked_for.iter().filter(|(_, number, _)| *number > oldest) {
-        (ago(*number), key).hash(&mut to);
+    world.trace.unwrap_or_default()
+}
+
+impl World {
+    /// Both sides in the end: what users see of them, and what the catalog knows. The fields in
+    /// either order, since they are treated alike.
+    fn both_sides(&self) -> String {
+        let entry = &self.entries[0];
+        let (here, there) = (&entry.customer.fields, self.stripe.customers.first());
+        let shown = |order: [usize; 2]| {
+            let value = |fields: &Fields| order.map(|at| show_value(fields.get(&field(at))));
+            let there =
+                there.map(|made| (value(&made.snapshot.fields), made.snapshot.stamp_version()));
+            let sync = entry.systems.get(STRIPE).map(|sync| {
+                let own = order.map(|at| sync.own(&field(at)));
+                (own, value(&sync.shadow), sync.seen, sync.pending(), &sync.error)
+            });
+            let truth = &self.truth[0];
+            let noted = truth.conflicts.iter().filter(|_| !truth.excused).map(|(of, theirs)| {
+                (order.map(|at| field(at) == *of), show_value(theirs.as_ref()))
+            });
+            let noted: BTreeSet<_> = noted.collect();
+            let version = entry.customer.version;
+            format!("v{version} {:?} {there:?} {sync:?} {} {noted:?}", value(here), truth.excused)
+        };
+        shown([0, 1]).min(shown([1, 0]))
     }
-    for slot in w.slots.iter().chain(w.zombies.iter().map(|zombie| &zombie.slot)) {
-        (slot.waits.map(ago), slot.position, slot.lane_end, slot.done).hash(&mut to);
-        (&slot.memory, &slot.job).hash(&mut to);
-    }
-    // In which order they came does not matter: any may be the next.
-    let alone = |item: &dyn Fn(&mut DefaultHasher)| {
-        let mut to = DefaultHasher::new();
-        item(&mut to);
-        to.finish()
-    };
-    let hooked = w.hooked.iter().map(|hooked| alone(&|to| hooked.hash(to)));
-    let questions = w.questions.iter().map(|question| alone(&|to| question.hash(to)));
-    let mut waiting: Vec<u64> = hooked.chain(questions).collect();
-    waiting.sort_unstable();
-    waiting.hash(&mut to);
-    to.finish()
 }

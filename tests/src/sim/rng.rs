@@ -23,6 +23,18 @@ impl Script {
         Self { faults, ..Self::default() }
     }
 
+    /// These choices, and the first of whatever comes after them.
+    pub fn of(choices: &[u32]) -> Self {
+        // How many there were to choose from only matters to who goes on to the next outcome.
+        let choices = choices.iter().map(|choice| (*choice, 0)).collect();
+        Self { choices, ..Self::default() }
+    }
+
+    /// The choices made so far.
+    pub fn made(&self) -> Vec<u32> {
+        self.choices[..self.at].iter().map(|(choice, _)| *choice).collect()
+    }
+
     fn choose(&mut self, of: usize) -> usize {
         if of <= 1 {
             return 0;
