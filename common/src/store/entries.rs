@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::error::Doing;
 use super::fold::fold;
@@ -212,11 +212,8 @@ fn save_sync(
     system: &str,
     sync: &SyncState,
 ) -> Result<()> {
-    let refused: BTreeMap<_, _> = sync
-        .refused
-        .iter()
-        .map(|(field, refusal)| (field, RefusalJson::of(refusal)))
-        .collect();
+    let refused: BTreeMap<_, _> =
+        sync.refused.iter().map(|(field, refusal)| (field, RefusalJson::of(refusal))).collect();
     let put_aside = sync.put_aside.iter().map(EditJson::of).collect::<Vec<_>>();
     let sql = "INSERT INTO sync (customer, system, external_id, gone, first, first_at, shadow,
                    seen, remote_at, observed, acked, deleted_version, delete_ids, announced_at,

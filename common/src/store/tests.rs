@@ -8,8 +8,8 @@ use super::*;
 use crate::error::{Error, Kind};
 use crate::record::{API, Change, Field, Fields, STRIPE, Value};
 use crate::sync::announce::{self, Envelope};
-use crate::sync::{Conflict, Deletes, Refusal, SyncState, repeat, write};
 use crate::sync::settle::ForeignEdit;
+use crate::sync::{Conflict, Deletes, Refusal, SyncState, repeat, write};
 
 pub(super) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");

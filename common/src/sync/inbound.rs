@@ -228,7 +228,9 @@ fn live(entry: &mut Entry, news: &News) -> Took {
         took.conflicts = lost_edits(sync, &entry.customer.fields, &doubt.edits);
         // What Stripe still shows is settled with the rest of it.
         took.conflicts.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
-        if let Some(late) = doubt.late.clone().or(late::found_low(sync.seen.max(doubt.stood), stamp)) {
+        if let Some(late) =
+            doubt.late.clone().or(late::found_low(sync.seen.max(doubt.stood), stamp))
+        {
             let reasserted = late::reassert_overwritten(entry, system, snapshot, &late, now);
             took.touched |= reasserted.touched;
             (took.announce, took.note) = (reasserted.announce.or(took.announce), reasserted.note);

@@ -5,8 +5,8 @@ use common::record::{Field, STRIPE, Value};
 use super::stripe::{Author, REFUSED_PHONE};
 use super::truth::{Edit, Overwritten, Truth, linked};
 use super::{FIELDS, World, field, show_value};
-use crate::sync::state::stamp_for;
 use crate::sync::settle::KEPT_OTHERWISE;
+use crate::sync::state::stamp_for;
 use crate::sync::{Deletes, Owner, SyncState};
 
 impl World {
@@ -90,7 +90,9 @@ impl World {
             let refusal = sync.refused.get(&name)?;
             let value = show_value(entry.customer.fields.get(&name));
             if value != REFUSED_PHONE && refusal.why != KEPT_OTHERWISE {
-                return Some(format!("{value:?} in {name} counts as refused, and nobody refused it"));
+                return Some(format!(
+                    "{value:?} in {name} counts as refused, and nobody refused it"
+                ));
             }
             let told = truth.refused[at].filter(|(version, _)| *version >= refusal.version);
             let Author::Person(edited) = made.authors[at] else { return None };
@@ -256,4 +258,3 @@ impl Edit {
         sync.own(&field(self.field)) == 0
     }
 }
-

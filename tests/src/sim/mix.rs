@@ -300,12 +300,9 @@ pub fn named(name: &str) -> Option<Mix> {
             ..faulty
         },
         // Results are lost: what has landed is known from events only.
-        "unheard" => Mix {
-            name: "unheard",
-            weights: with(&[&people, &faults]),
-            result_lost: 700,
-            ..faulty
-        },
+        "unheard" => {
+            Mix { name: "unheard", weights: with(&[&people, &faults]), result_lost: 700, ..faulty }
+        }
         // hook-to-catalog has no key that reads.
         "blind" => Mix {
             name: "blind",

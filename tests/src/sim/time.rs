@@ -105,7 +105,9 @@ impl World {
             return false;
         }
         self.now = at;
-        self.log(|_| format!("it is {} min after c{customer} was announced", (at - first_at) / 60_000));
+        self.log(|_| {
+            format!("it is {} min after c{customer} was announced", (at - first_at) / 60_000)
+        });
         self.forget_requests();
         true
     }
