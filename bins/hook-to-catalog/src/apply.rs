@@ -78,8 +78,11 @@ fn apply_snapshot(tx: &Tx, snapshot: &Snapshot, seen: &Seen, here: Here) -> Resu
     match inbound::whose(STRIPE, snapshot, linked.is_some(), named.as_ref()) {
         Whose::Ours => match linked.or(named) {
             Some(entry) => {
-                tx.note_remove(STRIPE, &snapshot.id)?;
-                take(tx, entry, snapshot, seen, here)
+                let applied = take(tx, entry, snapshot, seen, here)?;
+                if !matches!(applied, Applied::Doubt(_)) {
+                    tx.note_remove(STRIPE, &snapshot.id)?;
+                }
+                Ok(applied)
             }
             None => Ok(Applied::Done),
         },
@@ -158,8 +161,9 @@ fn apply_result(tx: &Tx, result: &SyncResult, here: Here) -> Result<Applied> {
         return Ok(Applied::Done);
     }
     let took = results::on_result(&mut entry, result, here.policy.deletes, here.now);
+    let linked = entry.systems.get(&result.system).and_then(|sync| sync.external_id.clone());
     keep(tx, entry, took, here.now)?;
-    if let Some(id) = &result.external_id {
+    if let Some(id) = result.external_id.as_ref().filter(|id| linked.as_ref() == Some(*id)) {
         tx.note_remove(&result.system, id)?;
     }
     Ok(Applied::Done)
@@ -192,6 +196,14 @@ pub fn settle(
     event_ids: &[String],
     here: Here,
 ) -> Result<Applied> {
+    let mut unsettled = event_ids.is_empty();
+    for id in event_ids {
+        unsettled |= !tx.inbox_seen(id)?;
+    }
+    if !unsettled {
+        // Another instance got the same records and has settled it.
+        return Ok(Applied::Done);
+    }
     if let Some(entry) = tx.entry(&question.customer)? {
         let seen = Seen::Read { date: read.date, doubt: &question.doubt };
         let applied = take(tx, entry, &read.snapshot, &seen, here)?;

@@ -22,7 +22,7 @@ const ASKED_AGAIN_MAX: u32 = 5;
 #[derive(Clone, Debug)]
 pub struct Mover {
     pub writer: Writer,
-    /// `None` without a key: then the next observation settles a doubt.
+    /// `None` without a key: then one write of the stamp settles a doubt.
     pub ask: Option<Arc<Ask>>,
     pub doubts: Doubts,
     pub policy: Arc<Policy>,

@@ -39,7 +39,8 @@ pub enum Seen<'a> {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Doubt {
     pub observed: u64,
-    /// The version that was known to have landed: an answer without a stamp contains it.
+    /// The version that was known to have landed when it was raised: an answer without a stamp
+    /// contains it.
     pub landed: u64,
     /// The stamp that stood there before it was taken off, as an event told; 0 if none told.
     pub stood: u64,
@@ -56,7 +57,7 @@ impl Doubt {
             (Some(one), Some(two)) => Some(one.and(two)),
             (one, two) => one.or(two),
         };
-        let landed = self.landed.min(other.landed);
+        let landed = self.landed.max(other.landed);
         let stood = self.stood.max(other.stood);
         let edits = self.edits.into_iter().chain(other.edits).collect();
         Self { observed: self.observed.max(other.observed), landed, stood, late, edits }
@@ -228,13 +229,18 @@ fn live(entry: &mut Entry, news: &News) -> Took {
         took.conflicts = lost_edits(sync, &entry.customer.fields, &doubt.edits);
         // What Stripe still shows is settled with the rest of it.
         took.conflicts.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
-        if let Some(late) =
-            doubt.late.clone().or(late::found_low(sync.seen.max(doubt.stood), stamp))
-        {
-            let reasserted = late::reassert_overwritten(entry, system, snapshot, &late, now);
-            took.touched |= reasserted.touched;
-            (took.announce, took.note) = (reasserted.announce.or(took.announce), reasserted.note);
+    }
+    let late = match seen {
+        Seen::Read { doubt, .. } => {
+            let stood = sync.seen.max(doubt.stood);
+            doubt.late.clone().or_else(|| late::found_low(stood, stamp))
         }
+        Seen::Event { .. } | Seen::Listing => late::told_later(seen, sync, stamp),
+    };
+    if let Some(late) = late {
+        let reasserted = late::reassert_overwritten(entry, system, snapshot, &late, now);
+        took.touched |= reasserted.touched;
+        (took.announce, took.note) = (reasserted.announce.or(took.announce), reasserted.note);
     }
     counts(entry, news, took)
 }

@@ -41,6 +41,19 @@ pub(super) fn told_by(seen: &Seen, stamp: Option<&Stamp>) -> Option<LateWrite> {
     (before > stamp.version && holds(Rule::LateWrite)).then_some(late)
 }
 
+/// The late write that the event of a newer one of ours tells of: the stamp that this one replaced
+/// is below one that was seen before. What it left is in the event.
+pub(super) fn told_later(
+    seen: &Seen,
+    sync: &SyncState,
+    stamp: Option<&Stamp>,
+) -> Option<LateWrite> {
+    let (Seen::Event { previous, .. }, Some(stamp)) = (seen, stamp) else { return None };
+    let from = previous.stamp.filter(|from| 0 < *from && *from < sync.seen)?;
+    let is_newer = sync.seen < stamp.version && holds(Rule::LateWrite);
+    is_newer.then(|| LateWrite { from, to: sync.seen, fields: Vec::new() })
+}
+
 /// The late write that a GET found, nothing having been observed meanwhile: its stamp is below one
 /// that is known to have stood there.
 pub(super) fn found_low(stood: u64, stamp: Option<&Stamp>) -> Option<LateWrite> {
@@ -106,6 +119,10 @@ pub fn unasked(
     doubt: &Doubt,
     now: Millis,
 ) -> Took {
+    let was_restored = doubt.stood > entry.customer.version && holds(Rule::RestoredByStamp);
+    if was_restored {
+        entry.leap_beyond(doubt.stood, system, now);
+    }
     let Some(sync) = entry.systems.get_mut(system) else { return Took::default() };
     sync.doubt.get_or_insert(now);
     // One that stood there and was taken off is on its way no more, though no result says so yet.

@@ -48,7 +48,7 @@ pub fn on_result(entry: &mut Entry, result: &SyncResult, deletes: Deletes, now: 
             }
             if !known && sync.external_id.is_some() && holds(Rule::FoundNothingStaysOwed) {
                 // Nothing was found to delete, and then it turned up: the deletion is still owed.
-                let waits = is_old || sync.gone;
+                let waits = is_old || sync.gone || sync.deleted_version.is_none();
                 return if waits { took } else { delete_again(entry, &result.system, now) };
             }
             sync.gone |= known;

@@ -1,7 +1,7 @@
 //! What a snapshot that counts does, field by field (rules 8 and 9), and which edits were lost to
 //! one of ours without anybody knowing.
 
-use super::inbound::{News, Seen, Took, UNKNOWN, time_of};
+use super::inbound::{News, SAME_TIME_S, Seen, Took, UNKNOWN, time_of};
 use super::policy::Owner;
 use super::rules::Rule;
 use super::state::{Conflict, Entry, Refusal, SyncState, stamp_for};
@@ -105,21 +105,22 @@ impl Counted<'_> {
     /// Was this value said to be a person's edit, and under which stamp was it made?
     fn told(&self, sync: &SyncState, field: &Field) -> Option<u64> {
         let theirs = self.news.snapshot.fields.get(field);
-        let (now, before) = match self.news.seen {
+        let (now, before): (_, &[ForeignEdit]) = match self.news.seen {
             Seen::Event { previous, .. } => {
-                (previous.is_foreign_edit_of(field).then_some(self.s), [].as_slice())
+                (previous.is_foreign_edit_of(field).then_some(self.s), &[])
             }
-            Seen::Read { doubt, .. } => (None, doubt.edits.as_slice()),
-            Seen::Listing => (None, [].as_slice()),
+            Seen::Read { doubt, .. } => (None, &doubt.edits),
+            Seen::Listing => (None, &[]),
         };
         let edits = before.iter().chain(&sync.put_aside);
         let edits = edits.filter(|edit| edit.field == *field && edit.value.as_ref() == theirs);
         edits.map(|edit| edit.stamp).max().max(now)
     }
 
-    /// Is all clear that was in doubt before? What was put aside is, under a stamp sent since.
+    /// Is all clear that was in doubt before? What was put aside is, under the stamp sent since.
     fn settles(&self, sync: &SyncState) -> bool {
-        matches!(self.news.seen, Seen::Read { .. }) || self.s > sync.seen
+        let stamped_since = self.s > sync.seen && self.s >= sync.own(&Field::Stamp);
+        matches!(self.news.seen, Seen::Read { .. }) || stamped_since
     }
 
     /// Shows the very write of ours that brought this field: what is there now is what Stripe made
@@ -237,6 +238,12 @@ fn remember(sync: &mut SyncState, counted: &Counted, at: Seconds) {
     if counted.settles(sync) {
         sync.doubt = None;
         sync.put_aside.clear();
+    } else if s == sync.seen {
+        // Under the same stamp people have replaced it themselves if something else stands later.
+        sync.put_aside.retain(|edit| {
+            let is_older = edit.stamp == s && edit.at < at - SAME_TIME_S;
+            !is_older || snapshot.fields.get(&edit.field) == edit.value.as_ref()
+        });
     }
     if holds(Rule::Shadow) {
         sync.shadow = snapshot.fields.clone();

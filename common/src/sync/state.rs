@@ -144,6 +144,7 @@ impl Entry {
         let version = self.next_version(now);
         if let Some(sync) = self.systems.get_mut(system) {
             sync.own.extend(owed.into_iter().map(|field| (field, version)));
+            sync.forget_error();
         }
         true
     }

@@ -85,6 +85,7 @@ impl World {
         let change = Change::clone(&log[newest].1);
         self.slots[customer].lane_end = end;
         self.log(|_| format!("mover takes c{customer}@{newest} v{}", change.data.version));
+        self.truth[customer].waits_for_period = false;
         match Job::new(change, fresh) {
             Some(job) => self.slots[customer].job = Some(job),
             None => self.finish(customer),

@@ -21,6 +21,10 @@ impl World {
             if truth.beyond || self.lost[customer] || unhealed || unknowing {
                 continue;
             }
+            let sync = self.entries[customer].systems.get(STRIPE);
+            if sync.is_some_and(|sync| sync.doubt.is_some() || !sync.put_aside.is_empty()) {
+                self.fail(|| format!("c{customer} is still in doubt"));
+            }
             if let Some(why) = self.unequal(customer) {
                 self.fail(|| format!("I4: c{customer}: {why}"));
             }
@@ -94,7 +98,7 @@ impl World {
                     "{value:?} in {name} counts as refused, and nobody refused it"
                 ));
             }
-            let told = truth.refused[at].filter(|(version, _)| *version >= refusal.version);
+            let told = truth.refused[at].filter(|(version, _)| *version == refusal.version);
             let Author::Person(edited) = made.authors[at] else { return None };
             let passed_over = told.is_some_and(|(_, order)| order < edited) && !truth.excused;
             (passed_over && self.owner(at) != Owner::Catalog)

@@ -263,6 +263,7 @@ pub fn named(name: &str) -> Option<Mix> {
                 &[(15, Listing), (40, Result), (4, MoverCrash)],
             ]),
             restored_unsaid: 1000,
+            blind: 200,
             ..edits
         },
         // Records come twice and to another instance, but Stripe is well.
@@ -306,7 +307,11 @@ pub fn named(name: &str) -> Option<Mix> {
         // hook-to-catalog has no key that reads.
         "blind" => Mix {
             name: "blind",
-            weights: with(&[&people, &faults, &[(6, Listing), (6, PersonUnstamp)]]),
+            weights: with(&[
+                &people,
+                &faults,
+                &[(6, Listing), (6, PersonUnstamp), (3, ApiDelete), (2, PersonDelete)],
+            ]),
             blind: 1000,
             ..faulty
         },

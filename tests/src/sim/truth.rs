@@ -3,7 +3,7 @@
 use crate::sync::outbound::Step;
 use crate::sync::state::LEAP;
 use crate::sync::{Deletes, Entry, Owner, SyncState, Took};
-use common::record::{Field, STRIPE, Snapshot, SyncResult, Value};
+use common::record::{Field, Outcome, STRIPE, Snapshot, SyncResult, Value};
 
 use super::stripe::{Author, Effect, Stripe};
 use super::{FIELDS, World, field};
@@ -56,7 +56,8 @@ pub struct Truth {
     pub unsaid: u64,
     /// Nobody told it, ever.
     pub untold: bool,
-    /// Per field, the version of ours that Stripe refused, as a result told, and when in the order.
+    /// Per field, the version of ours that Stripe refused, as a result told first, and when in the
+    /// order.
     pub refused: [Option<(u64, u32)>; FIELDS],
     /// Its create was left for a repeat: too late for one period's keys, too early for the next.
     pub waits_for_period: bool,
@@ -226,10 +227,15 @@ impl World {
     /// A result tells which values of ours Stripe refused.
     pub fn judge_result(&mut self, customer: usize, result: &SyncResult) {
         let order = self.stripe.order;
+        let Some(sync) = self.entries[customer].systems.get(STRIPE) else { return };
+        if result.outcome == Outcome::Failed {
+            return;
+        }
         for (at, refused) in self.truth[customer].refused.iter_mut().enumerate() {
-            let newer = refused.is_none_or(|(version, _)| version < result.version);
-            if newer && result.refused.contains_key(&field(at)) {
-                *refused = Some((result.version, order));
+            let own = sync.own(&field(at));
+            let is_first = refused.is_none_or(|(version, _)| version != own);
+            if is_first && own <= result.version && result.refused.contains_key(&field(at)) {
+                *refused = Some((own, order));
             }
         }
     }

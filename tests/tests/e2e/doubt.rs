@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
-use tests::harness::{World, broker, until};
+use tests::harness::{Program, Topic, World, broker, until};
 
 /// A key that may read and do nothing else.
 const READ_KEY: &str = "rk_test_local";
@@ -148,4 +148,53 @@ fn a_read_key_that_is_refused_ends_with_78_and_nothing_is_lost() {
     }
     world.start_inward();
     world.catalog_until(id, "as edited", |it| it["name"] == "New");
+}
+
+#[test]
+fn a_stamp_that_landed_and_was_taken_off_before_anybody_heard_of_it_is_sent_again() {
+    let name = "a_stamp_that_landed_and_was_taken_off";
+    let Some(broker) = broker(name) else { return };
+    let mut world = World::start(&broker, &[]);
+    world.hold_webhooks();
+    let without_key = |command: &mut std::process::Command| {
+        command.env_remove("STRIPE_SECRET_KEY");
+    };
+    world.start_inward_with(without_key);
+    let (id, remote) = world.synced(&json!({"name": "Ada"}));
+    world.deliver(&world.events_of(&remote)[0]);
+    world.taken_in();
+    world.outward = None;
+    world.stripe("POST", &format!("/v1/customers/{remote}"), "name=First&phone=1");
+    world.stripe("POST", &format!("/v1/customers/{remote}"), "name=Last");
+    let events = world.events_of(&remote);
+    world.deliver(&events[2]);
+    world.deliver(&events[1]);
+    world.taken_in();
+    // The stamp that is to settle it lands, and is taken off with an edit, before its result and
+    // its event are taken in.
+    world.inward = None;
+    world.start_outward();
+    until("it is stamped again", || (world.events_of(&remote).len() == 4).then_some(()));
+    world.brought();
+    let edit = "name=Unstamped&metadata[catalog_version]=";
+    world.stripe("POST", &format!("/v1/customers/{remote}"), edit);
+    let events = world.events_of(&remote);
+    world.deliver(&events[4]);
+    world.deliver(&events[3]);
+    let mut alone = world.command("hook-to-catalog");
+    alone.args(["--from", &world.topic("stripe_events")]);
+    alone.args(["--group", &format!("inward-{}", world.tag), "--instance", "test"]);
+    without_key(&mut alone);
+    let alone = Program::start(alone);
+    let topic = Topic::new(&broker, &world.topic("stripe_events"));
+    let group = format!("inward-{}", world.tag);
+    until("the events are taken in", || topic.is_finished_by(&group).then_some(()));
+    drop(alone);
+    world.start_inward_with(without_key);
+    let events = until("it is stamped once more", || {
+        let events = world.events_of(&remote);
+        (events.len() == 6).then_some(events)
+    });
+    world.deliver(&events[5]);
+    world.catalog_until(&id, "as Stripe has it", |it| it["name"] == "Unstamped");
 }

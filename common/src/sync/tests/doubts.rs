@@ -68,3 +68,41 @@ fn a_stamp_on_its_way_that_stood_there_and_was_taken_off_is_sent_anew() {
     put_aside(&mut entry, &bare, &taken_off);
     assert_eq!(sync(&mut entry).pending(), [(Field::Stamp, 3)].into());
 }
+
+#[test]
+fn what_a_late_write_left_where_the_stamp_was_off_is_sent_again_when_the_next_write_tells() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    let none = Previous::default();
+    event(&mut entry, &snapshot(&[(Field::Name, "Bea")], "2"), T + 9, &none);
+    edit(&mut entry, &[(Field::Name, "Bea"), (Field::Phone, "1")]);
+    // The stamp 2 was taken off, and version 1 landed again, before version 3 did.
+    let pairs = [(Field::Name, "Ada"), (Field::Phone, "1")];
+    let previous = Previous { fields: vec![Field::Phone], stamp: Some(1) };
+    event(&mut entry, &snapshot(&pairs, "3"), T + 20, &previous);
+    assert_eq!(entry.customer.fields.get(&Field::Name), Some(&Value::Text("Bea".into())));
+    assert_eq!(sync(&mut entry).pending(), [(Field::Name, 4), (Field::Stamp, 4)].into());
+}
+
+#[test]
+fn of_two_doubts_settled_at_once_the_answer_contains_what_had_landed_by_the_later() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    let told = Previous { fields: vec![Field::Name], stamp: None };
+    let early = snapshot(&[(Field::Name, "Cy")], "1");
+    let one = event(&mut entry, &early, T, &told).doubt.expect("of the same second");
+    let bare = snapshot(&[(Field::Name, "Di")], "");
+    let taken_off = Previous { fields: vec![Field::Name], stamp: Some(2) };
+    let two = event(&mut entry, &bare, T + 9, &taken_off).doubt.expect("without a stamp");
+    let took = read(&mut entry, &bare, T + 9, &one.and(two));
+    assert_eq!(took.announce, Some((STRIPE.to_owned(), vec![Field::Name])), "Di came after Bea");
+}
+
+#[test]
+fn a_customer_deleted_here_is_in_doubt_no_more() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    let told = Previous { fields: vec![Field::Name], stamp: None };
+    put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &told);
+    write::delete(&mut entry, Deletes::Mirror, NOW);
+    assert_eq!((sync(&mut entry).doubt, sync(&mut entry).put_aside.len()), (None, 0));
+}

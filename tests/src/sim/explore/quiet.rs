@@ -34,7 +34,8 @@ impl World {
         let stamp = |event: &Event| event.snapshot.stamp_version();
         waits().all(|event| {
             let s = stamp(event);
-            let is_late = event.previous.stamp.is_some_and(|before| before > s || before == 0);
+            let is_late =
+                event.previous.stamp.is_some_and(|before| before > s || before < sync.seen);
             let keeps =
                 || fields.differing(&event.snapshot.fields).iter().all(|field| sync.own(field) > s);
             // Only what looks otherwise under the same stamp puts it in doubt; times do not help,

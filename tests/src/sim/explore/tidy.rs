@@ -81,7 +81,7 @@ impl World {
         let is_older = event.created < sync.remote_at - SAME_TIME_S && holds(Rule::StaleByTime);
         let stale = s < sync.seen && holds(Rule::StaleByStamp) || s == sync.seen && is_older;
         let edit = event.previous.fields.iter().any(|f| event.previous.is_foreign_edit_of(f));
-        let late = event.previous.stamp.is_some_and(|before| before > s || before == 0);
+        let late = event.previous.stamp.is_some_and(|before| before > s);
         sync.external_id.is_some() && stale && s > 0 && !edit && !late
     }
 
