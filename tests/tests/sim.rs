@@ -292,6 +292,9 @@ fn histories_that_failed_once_hold() {
         ("blind", 80_028_553),
         ("blind", 80_049_933),
         ("blind", 80_098_491),
+        ("blind", 200_094_088),
+        ("blind", 200_166_480),
+        ("stamps", 200_168_270),
     ] {
         holds(name, seed);
     }

@@ -158,12 +158,17 @@ pub(super) fn deleted_there(
 ) -> Took {
     let kept = deletes == Deletes::Keep && holds(Rule::KeepHere);
     let mut took = Took { touched: true, ..Took::default() };
+    let customer = &entry.customer;
     if let Some(sync) = entry.systems.get_mut(system) {
-        if sync.gone && (entry.customer.deleted || kept) {
+        if sync.gone && (customer.deleted || kept) {
             return Took::nothing("known to be deleted");
         }
         sync.gone = true;
-        sync.error = (kept && !entry.customer.deleted).then(|| KEPT.to_owned());
+        sync.error = (kept && !customer.deleted).then(|| KEPT.to_owned());
+        if kept {
+            // Ours lives on without what was edited there.
+            took.conflicts = lost_edits(sync, &customer.fields, &sync.put_aside);
+        }
         sync.doubt = None;
         sync.put_aside.clear();
     }
@@ -255,7 +260,11 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     let landed = match seen {
         // What has landed since it was asked for need not be in the answer.
         Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
-        Seen::Event { .. } | Seen::Listing => sync.seen.max(sync.acked).max(stood),
+        Seen::Event { .. } | Seen::Listing => {
+            // One that was another's, copied over ours before, would say nothing of that.
+            let named = snapshot.catalog_id.as_ref().is_none_or(|id| *id == entry.customer.id);
+            sync.seen.max(sync.acked).max(if named { stood } else { 0 })
+        }
     };
     // Another customer's link was copied over ours, with a stamp, or one was taken off later.
     let copied = snapshot.catalog_id.as_ref().is_some_and(|id| *id != entry.customer.id)
@@ -297,19 +306,17 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     took
 }
 
-/// The stamp of ours that was taken off, as far as it is known: 0 if it is there, or nobody told.
+/// The stamp of ours that was taken off or copied over, as far as it is known: 0 if it is there, or
+/// nobody told.
 fn stamp_before(entry: &Entry, news: &News) -> u64 {
     let snapshot = news.snapshot;
     match news.seen {
         Seen::Read { doubt, .. } => doubt.stood,
         Seen::Event { previous, .. } if stamp_for(snapshot, &entry.customer.id).is_none() => {
-            // Another's may have been copied over ours before, and that one taken off.
+            // A higher one was another's, copied over ours before, unless the link is still ours.
             let before = previous.stamp.unwrap_or(0);
-            let was_ours = match &snapshot.catalog_id {
-                Some(id) => *id == entry.customer.id,
-                None => before <= entry.customer.version,
-            };
-            if was_ours { before } else { 0 }
+            let named = snapshot.catalog_id.as_ref() == Some(&entry.customer.id);
+            if named || before <= entry.customer.version { before } else { 0 }
         }
         Seen::Event { .. } | Seen::Listing => 0,
     }

@@ -92,7 +92,8 @@ impl Counted<'_> {
                 return Fate::Nothing;
             }
         }
-        let brought = self.was_brought(sync, field);
+        // What was refused never came there.
+        let brought = self.was_brought(sync, field) && !sync.refused.contains_key(field);
         let is_ours = owner == Owner::Catalog && holds(Rule::CatalogOwned);
         match (is_ours, brought) {
             (true, true) if holds(Rule::KeptOtherwise) => Fate::KeptOtherwise,
@@ -112,7 +113,9 @@ impl Counted<'_> {
             Seen::Read { doubt, .. } => (None, &doubt.edits),
             Seen::Listing => (None, &[]),
         };
-        let edits = before.iter().chain(&sync.put_aside);
+        // What was put aside tells of nothing before it is settled: the value may be an older one.
+        let put_aside = sync.put_aside.iter().filter(|_| self.settles(sync));
+        let edits = before.iter().chain(put_aside);
         let edits = edits.filter(|edit| edit.field == *field && edit.value.as_ref() == theirs);
         edits.map(|edit| edit.stamp).max().max(now)
     }

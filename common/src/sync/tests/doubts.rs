@@ -2,9 +2,12 @@
 
 use super::*;
 
+/// Created at Stripe; of a phone number it is said that it was refused.
 fn linked(pairs: &[(Field, &str)]) -> Entry {
     let mut entry = write::create("c".into(), fields(pairs), &[STRIPE], NOW);
-    event(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T, &Previous::default());
+    let stamp = if pairs.len() > 1 { "1 -phone" } else { "1" };
+    event(&mut entry, &snapshot(&[(Field::Name, "Ada")], stamp), T, &Previous::default());
+    assert_eq!(sync(&mut entry).refused.contains_key(&Field::Phone), pairs.len() > 1);
     entry
 }
 
@@ -45,9 +48,6 @@ fn an_edit_put_aside_that_ours_has_overwritten_by_the_end_is_a_conflict() {
 #[test]
 fn an_edit_put_aside_of_a_field_that_was_refused_is_taken_when_it_stands() {
     let mut entry = linked(&[(Field::Name, "Ada"), (Field::Phone, "bad")]);
-    let refused = [(Field::Phone, "no".to_owned())].into();
-    let created = SyncResult { refused, ..result(1, Outcome::Created, Some("cus_1")) };
-    results::on_result(&mut entry, &created, Deletes::Mirror, NOW);
     let pairs = [(Field::Name, "Ada"), (Field::Phone, "123")];
     let told = Previous { fields: vec![Field::Phone], stamp: None };
     put_aside(&mut entry, &snapshot(&pairs, "1"), &told);
@@ -105,4 +105,31 @@ fn a_customer_deleted_here_is_in_doubt_no_more() {
     put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &told);
     write::delete(&mut entry, Deletes::Mirror, NOW);
     assert_eq!((sync(&mut entry).doubt, sync(&mut entry).put_aside.len()), (None, 0));
+}
+
+#[test]
+fn an_edit_put_aside_of_a_customer_that_is_deleted_there_and_kept_here_is_a_conflict() {
+    let mut entry = linked(&[(Field::Name, "Ada")]);
+    let told = Previous { fields: vec![Field::Name], stamp: None };
+    put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &told);
+    edit(&mut entry, &[(Field::Name, "Bea")]);
+    let gone = Snapshot { deleted: true, ..snapshot(&[], "") };
+    let seen = Seen::Event { created: T + 9, previous: &Previous::default() };
+    let keep = Policy { deletes: Deletes::Keep, ..Policy::default() };
+    let took = inbound::on_snapshot(&mut entry, STRIPE, &gone, &seen, &keep, NOW);
+    assert_eq!(took.conflicts.len(), 1, "{took:?}");
+    assert_eq!(took.conflicts[0].theirs, Some(Value::Text("Cy".into())));
+}
+
+#[test]
+fn what_was_put_aside_tells_nothing_of_a_snapshot_from_before() {
+    let mut entry = linked(&[(Field::Name, "Ada"), (Field::Phone, "bad")]);
+    let told = Previous { fields: vec![Field::Phone], stamp: None };
+    let other = Previous { fields: vec![Field::Name], stamp: None };
+    // Another name first, so that the phone number taken away again looks different at all.
+    put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &other);
+    put_aside(&mut entry, &snapshot(&[(Field::Name, "Cy")], "1"), &told);
+    let took = event(&mut entry, &snapshot(&[(Field::Name, "Ada")], "1"), T, &Previous::default());
+    assert_eq!(took.announce, None);
+    assert!(sync(&mut entry).refused.contains_key(&Field::Phone));
 }
