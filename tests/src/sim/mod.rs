@@ -11,6 +11,7 @@ pub mod explore;
 pub mod hook;
 pub mod mix;
 pub mod mixed_up;
+pub mod mixes;
 pub mod mover;
 pub mod mutations;
 pub mod people;
