@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         }
         None if args.exhaustive => scopes::exhaustive(&args),
         None if args.mutations => rules::mutations(&args),
-        None => args.mixes.iter().fold(true, |holds, name| !mixes::run_mix(name, &args) && holds),
+        None => mixes::run_all(&args),
     };
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
