@@ -95,7 +95,8 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
         let flushed = self.flush(&ending).await;
         let closed = self.source.close().await;
         if let Ending::Fatal(error) = ending {
-            for error in [kept.err(), flushed.err(), closed.err()].into_iter().flatten() {
+            // What was not kept is said already.
+            for error in [flushed.err(), closed.err()].into_iter().flatten() {
                 warn!("{error}");
             }
             return Err(error);

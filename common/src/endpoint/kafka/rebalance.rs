@@ -60,7 +60,7 @@ pub fn taken_back(shared: &Shared, consumer: &Consumer, list: &TopicPartitionLis
 fn answered(shared: &Shared, result: KafkaResult<()>) {
     if let Err(error) = result {
         let what = "partitions taken from us could not be given back";
-        shared.outage.set_fatal(for_good(shared, &error, what.to_owned()));
+        shared.outage.set_fatal(for_good(shared, &error, what));
     }
 }
 
@@ -74,10 +74,10 @@ fn assign(consumer: &Consumer, list: &TopicPartitionList) -> KafkaResult<()> {
 /// An assignment that failed, as an end of the program. `Retry`: a new start heals it.
 fn failed_for_good(shared: &Shared, error: &KafkaError, tries: u32) -> Error {
     let what = format!("partitions given to us could not be begun with (tried {tries} times)");
-    for_good(shared, error, what)
+    for_good(shared, error, &what)
 }
 
-fn for_good(shared: &Shared, error: &KafkaError, what: String) -> Error {
+fn for_good(shared: &Shared, error: &KafkaError, what: &str) -> Error {
     match fault::code(error) {
         Some(code) if fault::kind(code) == Kind::Fatal => shared.fatal(code, &error.to_string()),
         Some(_) | None => {
