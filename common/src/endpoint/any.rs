@@ -99,6 +99,14 @@ impl Source for AnySource {
         }
     }
 
+    fn left_off(&mut self) {
+        match self {
+            Self::Pipe(source) => source.left_off(),
+            Self::Kafka(source) => source.left_off(),
+            Self::Memory(source) => source.left_off(),
+        }
+    }
+
     fn lease(&self) -> Lease {
         match self {
             Self::Pipe(source) => source.lease(),

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::kafka::{KafkaOptions, KafkaSink, ensure_topic};
 use super::memory::MemorySink;
-use super::{Position, Record, Sink, Spec};
+use super::{Delivery, Position, Record, Sink, Spec};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 
@@ -82,12 +82,42 @@ impl DeadLetters {
 
     /// Returns when the record is durable there. `Retry` errors may be tried again.
     pub async fn put(&self, letter: DeadLetter) -> Result<()> {
-        match &*self.0 {
-            Place::File { path, .. } => {
-                let (this, path) = (self.clone(), path.clone());
-                let written = tokio::task::spawn_blocking(move || this.append(&letter)).await;
-                written.map_err(|error| Error::retry(write_operation(&path), error))?
+        self.put_all(vec![letter]).await.1
+    }
+
+    /// Puts several in order, waiting once for all of them. How many of them are durable, counted
+    /// from the first, and why no more are.
+    pub async fn put_all(&self, letters: Vec<DeadLetter>) -> (usize, Result<()>) {
+        let count = letters.len();
+        if let Place::File { path, .. } = &*self.0 {
+            let (this, path) = (self.clone(), path.clone());
+            let written = tokio::task::spawn_blocking(move || this.append(&letters)).await;
+            let failed = |error| Err(Error::retry(write_operation(&path), error));
+            let result = written.unwrap_or_else(failed);
+            return (if result.is_ok() { count } else { 0 }, result);
+        }
+        let (mut deliveries, mut result) = (Vec::with_capacity(count), Ok(()));
+        for letter in letters {
+            match self.enqueue(letter).await {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
             }
+        }
+        let sent = deliveries.len();
+        for (index, delivery) in deliveries.into_iter().enumerate() {
+            if let Err(error) = delivery.delivered().await {
+                return (index, Err(error));
+            }
+        }
+        (sent, result)
+    }
+
+    async fn enqueue(&self, letter: DeadLetter) -> Result<Delivery> {
+        match &*self.0 {
+            Place::File { path, .. } => Err(Error::fatal(write_operation(path), "it is a file")),
             Place::Topic { topic, kafka, sinks } => {
                 let origin = letter.origin.trim_start_matches("kafka:");
                 let topic = topic.clone().unwrap_or_else(|| format!("{origin}{TOPIC_ENDING}"));
@@ -101,13 +131,16 @@ impl DeadLetters {
                     sink
                 };
                 drop(sinks);
-                sink.send(with_headers(letter)).await.map(|_| ())
+                // Where it gave up on a letter, that one is put again by whoever put it.
+                sink.reopen().await?;
+                sink.enqueue(with_headers(letter)).await
             }
-            Place::Memory(sink) => sink.send(with_headers(letter)).await.map(|_| ()),
+            Place::Memory(sink) => sink.enqueue(with_headers(letter)).await,
         }
     }
 
-    fn append(&self, letter: &DeadLetter) -> Result<()> {
+    /// One write and one wait for the disk, however many.
+    fn append(&self, letters: &[DeadLetter]) -> Result<()> {
         let Place::File { path, file } = &*self.0 else { return Ok(()) };
         let failed = |error| Error::new(file_kind(&error), write_operation(path), error);
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,10 +148,13 @@ impl DeadLetters {
             Some(opened) => opened,
             None => open_file(path).map_err(failed)?,
         };
-        let mut line =
-            envelope(letter).map_err(|error| Error::fatal(write_operation(path), error))?;
-        line.push('\n');
-        (&opened).write_all(line.as_bytes()).and_then(|()| sync(&opened)).map_err(failed)?;
+        let mut lines = String::new();
+        for letter in letters {
+            let line = envelope(letter);
+            lines += &line.map_err(|error| Error::fatal(write_operation(path), error))?;
+            lines.push('\n');
+        }
+        (&opened).write_all(lines.as_bytes()).and_then(|()| sync(&opened)).map_err(failed)?;
         *file = Some(opened);
         Ok(())
     }
@@ -298,6 +334,25 @@ mod tests {
         assert!(lines[1].contains("\"text\":\"{\\\"a\\\":\""), "{}", lines[1]);
         assert_eq!(lines[2], "{\"error\":");
         assert!(lines[3].contains("\"hex\":\"ff\"") && lines[3].contains("\"partition\":2"));
+    }
+
+    #[tokio::test]
+    async fn several_are_put_in_order_and_counted_up_to_the_first_that_is_not_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.ndjson");
+        let kafka = KafkaOptions::new("127.0.0.1:1", "test");
+        let letters = DeadLetters::open(path.to_str(), &[], "test", &kafka).expect("a file");
+        let three = || (0..3).map(|n| letter(format!("{{\"n\":{n}}}").as_bytes(), "-")).collect();
+        let (put, result) = letters.put_all(three()).await;
+        assert_eq!((put, result.is_ok()), (3, true));
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let order: Vec<_> = text.lines().map(|it| it.contains("\"n\":1")).collect();
+        assert_eq!(order, [false, true, false]);
+
+        let sink = MemorySink::new();
+        sink.fail_at(1, Error::retry("write", "away"));
+        let (put, result) = DeadLetters::memory(sink.clone()).put_all(three()).await;
+        assert_eq!((put, result.is_err(), sink.values().len()), (1, true, 1));
     }
 
     #[tokio::test]

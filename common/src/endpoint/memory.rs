@@ -2,6 +2,7 @@
 //! Never used by a program.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -217,6 +218,8 @@ pub struct MemorySink {
     records: Arc<Mutex<Vec<Record>>>,
     /// Errors to give instead of taking a record, one a call.
     faults: Arc<Mutex<VecDeque<Error>>>,
+    stalled: Arc<AtomicBool>,
+    full: Arc<Mutex<Option<(usize, Error)>>>,
 }
 
 impl MemorySink {
@@ -227,6 +230,22 @@ impl MemorySink {
     /// The next record handed over gets this error.
     pub fn fail_next(&self, error: Error) {
         lock(&self.faults).push_back(error);
+    }
+
+    /// The record that comes after `records` others gets this error, and those behind it too.
+    pub fn fail_at(&self, records: usize, error: Error) {
+        *lock(&self.full) = Some((records, error));
+    }
+
+    /// From now on it takes nothing and refuses nothing, like a pipe whose reader sleeps.
+    pub fn stall(&self) {
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    async fn unless_stalled(&self) {
+        if self.stalled.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
     }
 
     pub fn records(&self) -> Vec<Record> {
@@ -242,11 +261,17 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     async fn enqueue(&self, record: Record) -> Result<Delivery> {
+        self.unless_stalled().await;
         if let Some(error) = lock(&self.faults).pop_front() {
             return Err(error);
         }
         let (report, delivery) = Delivery::new("memory".into());
         let mut records = lock(&self.records);
+        if let Some((most, error)) = &*lock(&self.full)
+            && records.len() >= *most
+        {
+            return Err(error.clone());
+        }
         records.push(record);
         let offset = i64::try_from(records.len()).unwrap_or(i64::MAX);
         // Whoever enqueued may not want to know.
@@ -259,6 +284,7 @@ impl Sink for MemorySink {
     }
 
     async fn flush(&self) -> Result<()> {
+        self.unless_stalled().await;
         Ok(())
     }
 

@@ -80,6 +80,8 @@ pub trait Source: Send {
     /// Takes nothing more from outside. What was taken before still comes, and then the end. For
     /// those that do not replay; the others are simply left.
     fn stop(&mut self) {}
+    /// The program says itself from where on its input has to be read again.
+    fn left_off(&mut self) {}
     /// A handle that says whether a record may still be acted on.
     fn lease(&self) -> Lease;
     /// Whether what is not finished comes again when the program is started again. On pipes it

@@ -53,7 +53,7 @@ pub struct NdjsonSource {
     leave: Option<Leave>,
     /// The reading thread has left stdin before its end.
     left: Arc<AtomicBool>,
-    /// The number of the last line that was handed on.
+    /// The number of the last line that was handed on; 0 where nothing is to be said of it.
     last: i64,
 }
 
@@ -121,6 +121,10 @@ impl Source for NdjsonSource {
 
     fn stop(&mut self) {
         self.leave = None;
+    }
+
+    fn left_off(&mut self) {
+        self.last = 0;
     }
 
     fn lease(&self) -> Lease {

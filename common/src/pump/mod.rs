@@ -2,7 +2,7 @@
 //! It never marks a record done before its output is delivered, never acts on one lane twice at a
 //! time, and never drops a record that nobody else will read again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ pub async fn run<S: Source, K: Sink + Clone + 'static, H: Handler>(
         lanes: Lanes::default(),
         tasks: JoinSet::new(),
         last_epochs: HashMap::new(),
-        bad: 0,
+        bad: BTreeMap::new(),
         paused: false,
         reading: true,
         ending: None,
@@ -135,8 +135,8 @@ struct Pump<S, K, H> {
     tasks: JoinSet<Finished>,
     /// The newest epoch seen of each partition that was taken away: what is of it is dropped.
     last_epochs: HashMap<(u16, i32), (u32, bool)>,
-    /// Lines being dead-lettered.
-    bad: usize,
+    /// Lines that were no record and are not durable as dead letters yet.
+    bad: BTreeMap<Position, Arc<DeadLetter>>,
     paused: bool,
     reading: bool,
     ending: Option<Ending>,
@@ -190,15 +190,11 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
             Input::Bad { at, value, why } => {
                 self.counters.read.inc();
                 self.note_epoch(at);
-                self.bad += 1;
                 let record = Record { key: None, value, headers: Vec::new() };
-                let letter = DeadLetter {
-                    record,
-                    at,
-                    origin: self.source.name(at),
-                    error: why,
-                    attempts: 1,
-                };
+                let origin = self.source.name(at);
+                let letter = DeadLetter { record, at, origin, error: why, attempts: 1 };
+                let letter = Arc::new(letter);
+                self.bad.insert(at, Arc::clone(&letter));
                 let worker = self.worker.clone();
                 self.tasks.spawn(async move { worker.bury(letter).await });
             }
@@ -244,7 +240,7 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
     }
 
     fn begin_ready(&mut self) {
-        if matches!(self.ending, Some(Ending::Fatal(_))) {
+        if matches!(self.ending, Some(Ending::Fatal(_) | Ending::ClosedPipe)) {
             return;
         }
         while let Some((key, batch, attempt)) = self.lanes.begin(&self.policy) {
@@ -257,10 +253,7 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
 
     fn on_finished(&mut self, finished: Finished) {
         let (key, batch, fates) = match finished {
-            Finished::Buried { at, result } => {
-                self.bad -= 1;
-                return self.on_buried(at, result);
-            }
+            Finished::Buried { at, result } => return self.on_buried(at, result),
             Finished::Lane { key, batch, fates } => (key, batch, fates),
         };
         let (mut again, mut progress) = (Vec::new(), false);
@@ -293,7 +286,12 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
                         again.push(taken.clone());
                     }
                 }
-                Fate::ClosedPipe => self.end(Ending::ClosedPipe),
+                Fate::ClosedPipe => {
+                    self.end(Ending::ClosedPipe);
+                    if !self.source.replays() {
+                        again.push(taken.clone());
+                    }
+                }
             }
         }
         if progress {
@@ -312,6 +310,7 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
     fn on_buried(&mut self, at: Position, result: Result<()>) {
         match result {
             Ok(()) => {
+                self.bad.remove(&at);
                 self.rejected += 1;
                 self.counters.progressed();
                 self.source.done(at);
@@ -335,7 +334,7 @@ impl<S: Source, K: Sink + Clone + 'static, H: Handler> Pump<S, K, H> {
             return;
         }
         let (records, bytes) = self.lanes.in_hand();
-        let records = records + self.bad;
+        let records = records + self.bad.len();
         let (records_max, bytes_max) =
             (self.policy.waiting_records_max, self.policy.waiting_bytes_max);
         if !self.paused && (records >= records_max || bytes >= bytes_max) {

@@ -382,6 +382,80 @@ async fn a_closed_output_pipe_ends_a_mover_quietly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_that_ends_with_the_signal_loses_no_line_of_a_pipe() {
+    let rig = rig(false, Actor::gated(), Policy { in_flight_lanes_max: 1, ..Policy::default() });
+    rig.feed.record(0, "a", "1");
+    rig.actor.until_seen(1).await;
+    rig.feed.record(0, "b", "2");
+    rig.sink.fail_next(Error::closed_pipe("write to stdout"));
+    rig.trigger.request();
+    rig.feed.record(0, "c", "3");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    rig.actor.open(1);
+    let dead = rig.dead.clone();
+    assert_eq!(rig.exit().await.expect("ended"), Exit::Failed);
+    assert_eq!(dead.values(), ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stalls_does_not_hold_up_the_end_and_its_lines_are_kept() {
+    let rig = rig(false, Actor::default(), Policy::default());
+    rig.sink.stall();
+    rig.feed.record(0, "a", "1");
+    rig.actor.until_seen(1).await;
+    rig.trigger.request();
+    let (feed, dead) = (rig.feed.clone(), rig.dead.clone());
+    let limit = Duration::from_millis(3 * DRAIN_MS_MAX);
+    let ended = tokio::time::timeout(limit, rig.exit()).await.expect("it ends");
+    let error = ended.expect_err("not all was taken");
+    assert!(error.to_string().contains("not taken within 10 s"), "{error}");
+    assert!(feed.closed());
+    assert_eq!(dead.values(), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_cannot_be_written_at_the_end_is_an_error_and_all_is_closed() {
+    let rig = rig(false, Actor::default(), Policy::default());
+    for key in ["a", "b"] {
+        rig.feed.record(0, key, &format!("retry 99 {key}"));
+    }
+    rig.actor.until_seen(2).await;
+    rig.dead.fail_next(Error::retry("write", "no space is left"));
+    rig.trigger.request();
+    let (feed, dead) = (rig.feed.clone(), rig.dead.clone());
+    let error = rig.exit().await.expect_err("not kept");
+    assert!(error.to_string().contains("no space is left"), "{error}");
+    assert!(feed.closed());
+    assert_eq!(dead.values(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_no_record_is_kept_too_when_time_runs_out() {
+    let rig = rig(false, Actor::default(), Policy::default());
+    // More than fit in the limit, with their waits.
+    for _ in 0..60 {
+        rig.dead.fail_next(Error::retry("write", "the disk is full"));
+    }
+    rig.feed.bad(0, b"\xff", "not UTF-8");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    rig.trigger.request();
+    let (feed, dead) = (rig.feed.clone(), rig.dead.clone());
+    assert!(rig.exit().await.is_err(), "it could not be kept");
+    assert_eq!((feed.closed(), dead.values().len()), (true, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_after_a_dead_letter_of_a_pipe_says_so_by_the_exit_code() {
+    for (replays, expected) in [(false, Exit::Failed), (true, Exit::Done)] {
+        let rig = rig(replays, Actor::default(), Policy::default());
+        rig.feed.record(0, "a", "reject 1");
+        rig.feed.until_done(1).await;
+        rig.trigger.request();
+        assert_eq!(rig.exit().await.expect("ended"), expected, "replays: {replays}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_in_trouble_is_asked_again_and_a_broken_one_ends_the_program() {
     let rig = rig(true, Actor::default(), Policy::default());
     rig.feed.fail(Error::retry("read", "the coordinator loads"));

@@ -122,25 +122,25 @@ impl<K: Sink, H: Handler> Worker<K, H> {
                 error: rejection.why,
                 attempts: rejection.attempts,
             };
-            if let Err(error) = self.put(letter).await {
+            if let Err(error) = self.put(&letter).await {
                 fates[index] = Fate::Fatal(error);
             }
         }
         Finished::Lane { key, batch, fates }
     }
 
-    pub async fn bury(&self, letter: DeadLetter) -> Finished {
-        Finished::Buried { at: letter.at, result: self.put(letter).await }
+    pub async fn bury(&self, letter: Arc<DeadLetter>) -> Finished {
+        Finished::Buried { at: letter.at, result: self.put(&letter).await }
     }
 
     /// Returns when the dead letter is durable; only an error that time does not heal comes back.
-    async fn put(&self, letter: DeadLetter) -> Result<()> {
+    async fn put(&self, letter: &DeadLetter) -> Result<()> {
         let mut attempts = 0;
         loop {
             match self.dead_letters.put(letter.clone()).await {
                 Ok(()) => {
                     self.counters.rejected.inc();
-                    let DeadLetter { origin, at, error, .. } = &letter;
+                    let DeadLetter { origin, at, error, .. } = letter;
                     let place = if origin == "-" {
                         format!("- line {}", at.offset)
                     } else {

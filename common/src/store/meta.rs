@@ -23,6 +23,9 @@ pub struct Counts {
     pub duplicates: u64,
 }
 
+/// Counts the index of those that are here, which are few; of those gone there may be many.
+pub(super) const DUPLICATES: &str = "SELECT count(*) FROM notes WHERE gone = 0";
+
 pub(super) fn count(conn: &Connection, name: &str) -> Result<u64> {
     conn.prepare_cached("SELECT value FROM counts WHERE name = ?1")
         .and_then(|mut statement| statement.query_one([name], |row| super::entries::number(row, 0)))
@@ -49,7 +52,7 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts> {
         doubts: number("SELECT count(*) FROM sync WHERE doubt IS NOT NULL")?.unwrap_or(0),
         conflicts_open: number("SELECT count(*) FROM conflicts WHERE settled_at IS NULL")?
             .unwrap_or(0),
-        duplicates: number("SELECT count(*) FROM notes WHERE gone = 0")?.unwrap_or(0),
+        duplicates: number(DUPLICATES)?.unwrap_or(0),
     })
 }
 

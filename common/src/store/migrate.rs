@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 
 /// In order; the number of one is its place, from 1.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("0001_catalog", include_str!("../../../migrations/0001_catalog.sql")),
     (
         "0002_one_edit_one_conflict",
@@ -20,6 +20,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
         include_str!("../../../migrations/0003_strays_that_are_gone.sql"),
     ),
     ("0004_edits_in_doubt", include_str!("../../../migrations/0004_edits_in_doubt.sql")),
+    (
+        "0005_strays_that_are_here",
+        include_str!("../../../migrations/0005_strays_that_are_here.sql"),
+    ),
 ];
 
 const OPERATION: &str = "bring the database up to date";

@@ -467,3 +467,14 @@ fn what_waits_in_the_outbox_is_told_by_row_even_after_older_rows_were_delivered(
     store.write(|tx| tx.outbox_delivered(&seqs)).expect("deletes");
     assert_eq!(store.outbox_last().expect("reads"), before + 1, "no number is used twice");
 }
+
+#[test]
+fn strays_are_counted_in_an_index_of_those_that_are_here() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.db");
+    let mut conn = rusqlite::Connection::open(path).expect("opens");
+    super::migrate::migrate(&mut conn).expect("migrates");
+    let sql = format!("EXPLAIN QUERY PLAN {}", super::meta::DUPLICATES);
+    let plan: String = conn.query_one(&sql, [], |row| row.get(3)).expect("a plan");
+    assert!(plan.contains("notes_here"), "{plan}");
+}

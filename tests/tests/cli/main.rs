@@ -8,6 +8,7 @@ mod hook;
 mod inward;
 mod outward;
 mod settings;
+mod signals;
 mod usage;
 mod wire;
 
@@ -83,10 +84,14 @@ impl Place {
         Ended::of(&running, status)
     }
 
+    pub fn dead_letters_text(&self, program: &str) -> String {
+        let path = self.dir.path().join(format!("{program}.dlq.ndjson"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// The dead letters that this program wrote.
     pub fn dead_letters(&self, program: &str) -> Vec<Json> {
-        let path = self.dir.path().join(format!("{program}.dlq.ndjson"));
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let text = self.dead_letters_text(program);
         text.lines().map(|line| serde_json::from_str(line).expect("NDJSON")).collect()
     }
 }

@@ -49,12 +49,18 @@ pub fn taken_back(shared: &Shared, consumer: &Consumer, list: &TopicPartitionLis
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
     };
-    if let Err(error) = result {
-        debug!("{}: unassign: {error}", shared.names());
-    }
+    answered(shared, result);
     if !revoked.is_empty() {
         info!("{}: gave back {} partitions", shared.names(), revoked.len());
         shared.hand_over(Ok(Input::Revoked(revoked)));
+    }
+}
+
+/// librdkafka waits for this answer before it does anything else: without one, for ever.
+fn answered(shared: &Shared, result: KafkaResult<()>) {
+    if let Err(error) = result {
+        let what = "partitions taken from us could not be given back";
+        shared.outage.set_fatal(for_good(shared, &error, what));
     }
 }
 
@@ -67,11 +73,15 @@ fn assign(consumer: &Consumer, list: &TopicPartitionList) -> KafkaResult<()> {
 
 /// An assignment that failed, as an end of the program. `Retry`: a new start heals it.
 fn failed_for_good(shared: &Shared, error: &KafkaError, tries: u32) -> Error {
+    let what = format!("partitions given to us could not be begun with (tried {tries} times)");
+    for_good(shared, error, &what)
+}
+
+fn for_good(shared: &Shared, error: &KafkaError, what: &str) -> Error {
     match fault::code(error) {
         Some(code) if fault::kind(code) == Kind::Fatal => shared.fatal(code, &error.to_string()),
         Some(_) | None => {
-            let cause = format!("partitions given to us could not be begun with: {error}");
-            let cause = format!("{cause} (tried {tries} times)");
+            let cause = format!("{what}: {error}");
             Error::retry(format!("read {}", shared.names()), cause).hint("start it again")
         }
     }
@@ -102,8 +112,7 @@ impl Beginner {
         let begins = match begins(shared, consumer, &keys) {
             Ok(begins) => begins,
             Err(error) => {
-                let code = error.rdkafka_error_code();
-                shared.outage.failed(&format!("find where to begin: {error}"), code);
+                unknown(shared, &error);
                 return true;
             }
         };
@@ -144,6 +153,16 @@ impl Beginner {
             shared.outage.failed(&format!("assign: {error}"), code);
         }
         false
+    }
+}
+
+/// The broker did not say where to begin: it is asked again, unless it refuses to say.
+fn unknown(shared: &Shared, error: &KafkaError) {
+    let code = fault::code(error);
+    if code.is_some_and(|code| fault::kind(code) == Kind::Fatal) {
+        shared.outage.set_fatal(failed_for_good(shared, error, 1));
+    } else {
+        shared.outage.failed(&format!("find where to begin: {error}"), code);
     }
 }
 
@@ -296,5 +315,25 @@ mod tests {
         let refused = || Err(KafkaError::ConsumerCommit(Code::GroupAuthorizationFailed));
         assert!(!beginner.hold(&shared, &BEGINS, refused));
         assert_eq!(shared.outage.fatal().expect("it ends").kind, Kind::Fatal);
+    }
+
+    #[test]
+    fn a_question_that_is_refused_ends_the_program_and_one_without_an_answer_does_not() {
+        let shared = given_two();
+        unknown(&shared, &KafkaError::OffsetFetch(Code::OperationTimedOut));
+        assert!(shared.outage.fatal().is_none());
+        unknown(&shared, &KafkaError::OffsetFetch(Code::TopicAuthorizationFailed));
+        assert_eq!(shared.outage.fatal().expect("it ends").kind, Kind::Fatal);
+    }
+
+    #[test]
+    fn partitions_that_cannot_be_given_back_end_the_program_for_a_new_start() {
+        let shared = given_two();
+        answered(&shared, Ok(()));
+        assert!(shared.outage.fatal().is_none());
+        answered(&shared, refuses());
+        let error = shared.outage.fatal().expect("it ends");
+        assert_eq!(error.kind, Kind::Retry, "a new start heals it: {error}");
+        assert!(error.to_string().contains("given back"), "{error}");
     }
 }

@@ -30,7 +30,7 @@ impl Stdin {
         Self::over(input, left)
     }
 
-    fn over(input: File, left: Arc<AtomicBool>) -> std::io::Result<(Self, Leave)> {
+    pub(super) fn over(input: File, left: Arc<AtomicBool>) -> std::io::Result<(Self, Leave)> {
         let (told, leave) = UnixStream::pair()?;
         Ok((Self { input, told, left }, Leave(leave)))
     }

@@ -81,6 +81,29 @@ async fn a_paused_source_gives_nothing_and_loses_nothing() {
     assert!(matches!(source.next().await, Ok(Input::Record(_))));
 }
 
+#[tokio::test]
+async fn of_an_endless_input_only_what_was_read_before_the_stop_still_comes() {
+    let (read, mut write) = std::io::pipe().expect("a pipe");
+    let left = Arc::new(AtomicBool::new(false));
+    let input = std::fs::File::from(std::os::fd::OwnedFd::from(read));
+    let (stdin, leave) = Stdin::over(input, Arc::clone(&left)).expect("opens");
+    let mut source = NdjsonSource::read(stdin, Some(leave), left).expect("a thread");
+    let endless = std::thread::spawn(move || while write.write_all(b"{}\n{}\n").is_ok() {});
+    for _ in 0..10 {
+        assert!(matches!(source.next().await, Ok(Input::Record(_))));
+    }
+    source.stop();
+    let mut late = 0;
+    while let Input::Record(_) = source.next().await.expect("readable") {
+        late += 1;
+    }
+    // One batch here, those between, one in the making, one in the reader's buffer.
+    let most = (READ_BATCHES_MAX + 3) * READ_BATCH_BYTES / 2;
+    assert!(late <= most, "{late} lines");
+    drop(source);
+    endless.join().expect("its pipe is closed");
+}
+
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>, Option<ErrorKind>);
 
