@@ -6,7 +6,7 @@
 use super::late::{self, LateWrite};
 use super::policy::{Deletes, Policy};
 use super::rules::Rule;
-use super::settle::{Counted, ForeignEdit, foreign_edits, lost_edits, settle};
+use super::settle::{Counted, ForeignEdit, foreign_edits, lost_edits, overwritten, settle};
 use super::state::{Conflict, Entry, KEPT, SyncState, stamp_for};
 use super::write;
 use crate::in_force::holds;
@@ -169,8 +169,7 @@ pub(super) fn deleted_there(
             // Ours lives on without what was edited there.
             took.conflicts = lost_edits(sync, &customer.fields, &sync.put_aside);
         }
-        sync.doubt = None;
-        sync.put_aside.clear();
+        sync.end_doubt();
     }
     if !entry.customer.deleted && !kept {
         write::bury(entry, system, Deletes::Mirror, now);
@@ -231,9 +230,7 @@ fn live(entry: &mut Entry, news: &News) -> Took {
                 .about(doubt.edits.clone())
                 .stood(doubt.stood);
         }
-        took.conflicts = lost_edits(sync, &entry.customer.fields, &doubt.edits);
-        // What Stripe still shows is settled with the rest of it.
-        took.conflicts.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
+        took.conflicts = overwritten(sync, &entry.customer.fields, &doubt.edits, snapshot);
     }
     let late = match seen {
         Seen::Read { doubt, .. } => {
@@ -257,19 +254,17 @@ fn counts(entry: &mut Entry, news: &News, mut took: Took) -> Took {
     let stamp = stamp_for(snapshot, &entry.customer.id);
     let read = matches!(seen, Seen::Read { .. });
     let stood = stamp_before(entry, news);
+    // Another customer's link was copied over ours, with a stamp, or one was taken off later.
+    let copied = snapshot.catalog_id.as_ref().is_some_and(|id| *id != entry.customer.id);
     let landed = match seen {
         // What has landed since it was asked for need not be in the answer.
         Seen::Read { doubt, .. } => doubt.landed.max(sync.seen),
         Seen::Event { .. } | Seen::Listing => {
             // One that was another's, copied over ours before, would say nothing of that.
-            let named = snapshot.catalog_id.as_ref().is_none_or(|id| *id == entry.customer.id);
-            sync.seen.max(sync.acked).max(if named { stood } else { 0 })
+            sync.seen.max(sync.acked).max(if copied { 0 } else { stood })
         }
     };
-    // Another customer's link was copied over ours, with a stamp, or one was taken off later.
-    let copied = snapshot.catalog_id.as_ref().is_some_and(|id| *id != entry.customer.id)
-        && holds(Rule::CopiedLink);
-    let unstamped = stamp.is_none() && (landed > 0 || copied);
+    let unstamped = stamp.is_none() && (landed > 0 || copied && holds(Rule::CopiedLink));
     let s = if unstamped { landed } else { stamp.map_or(0, |stamp| stamp.version) };
     // Without a stamp nobody knows which of our changes the person had before them.
     let edits = foreign_edits(seen, snapshot, if unstamped { 0 } else { s });

@@ -56,6 +56,19 @@ pub(super) fn lost_edits(sync: &SyncState, ours: &Fields, edits: &[ForeignEdit])
     edits.iter().filter(lost).map(conflict).collect()
 }
 
+/// The lost ones among those in doubt, when it is settled. What they still show is settled with the
+/// rest of it.
+pub(super) fn overwritten(
+    sync: &SyncState,
+    ours: &Fields,
+    edits: &[ForeignEdit],
+    snapshot: &Snapshot,
+) -> Vec<Conflict> {
+    let mut lost = lost_edits(sync, ours, edits);
+    lost.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
+    lost
+}
+
 /// What becomes of a field in which the two sides differ.
 enum Fate {
     Nothing,
@@ -155,10 +168,8 @@ pub(super) fn settle(entry: &mut Entry, counted: &Counted, mut took: Took) -> To
     let stamp = stamp_for(snapshot, &entry.customer.id);
     mark_refused_by_stamp(sync, stamp);
     if counted.settles(sync) {
-        let mut lost = lost_edits(sync, &entry.customer.fields, &sync.put_aside);
-        // What stands is settled with the rest.
-        lost.retain(|lost| lost.theirs.as_ref() != snapshot.fields.get(&lost.field));
-        took.conflicts.extend(lost);
+        let ours = &entry.customer.fields;
+        took.conflicts.extend(overwritten(sync, ours, &sync.put_aside, snapshot));
     }
     for field in entry.customer.fields.differing(&snapshot.fields) {
         let fate = counted.fate(sync, policy.owners.of(&field), &field);
@@ -239,8 +250,7 @@ fn change(
 fn remember(sync: &mut SyncState, counted: &Counted, at: Seconds) {
     let (News { snapshot, seen, .. }, s) = (counted.news, counted.s);
     if counted.settles(sync) {
-        sync.doubt = None;
-        sync.put_aside.clear();
+        sync.end_doubt();
     } else if s == sync.seen {
         // Under the same stamp people have replaced it themselves if something else stands later.
         sync.put_aside.retain(|edit| {

@@ -108,6 +108,12 @@ impl SyncState {
             .collect()
     }
 
+    /// What they have is known again, or of no interest any more.
+    pub(super) fn end_doubt(&mut self) {
+        self.doubt = None;
+        self.put_aside.clear();
+    }
+
     /// Why a change failed is of no interest once something changed; that it is gone there stays so.
     pub fn forget_error(&mut self) {
         if !self.gone {

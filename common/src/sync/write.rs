@@ -66,9 +66,7 @@ pub(super) fn bury(entry: &mut Entry, origin: &str, deletes: Deletes, now: Milli
     let mirrored = deletes == Deletes::Mirror || !holds(Rule::KeepAtStripe);
     for (system, sync) in &mut entry.systems {
         sync.error = None;
-        // What they have is of no interest any more.
-        sync.doubt = None;
-        sync.put_aside.clear();
+        sync.end_doubt();
         if system != origin && !sync.gone && mirrored {
             sync.deleted_version = Some(version);
         }

@@ -189,9 +189,7 @@ impl World {
             })
         })
     }
-}
 
-impl World {
     /// An edit of a person's that ours replaced unknowingly, that no later one of theirs replaced
     /// in turn, and that no conflict shows.
     fn silently_lost(&self, customer: usize) -> Option<String> {

@@ -43,16 +43,21 @@ fn list(world: &World) {
     world.taken_in();
 }
 
+/// Ours goes out no more, and somebody there edits the same field. The event of that edit.
+fn renamed_on_both_sides(world: &mut World, id: &str, remote: &str) -> Json {
+    world.outward = None;
+    rename(world, id, "Ours");
+    rename_there(world, remote, "Theirs");
+    world.events_of(remote)[1].clone()
+}
+
 #[test]
 fn both_values_are_kept_once_whoever_tells_of_the_edit_and_theirs_can_be_put_back() {
     let Some(broker) = broker("both_values_are_kept_once") else { return };
     let mut world = World::start(&broker, &[]);
     let (id, remote) = in_step(&world);
     // Ours is still on its way when somebody there edits the same field.
-    world.outward = None;
-    rename(&world, &id, "Ours");
-    rename_there(&world, &remote, "Theirs");
-    let edit = world.events_of(&remote)[1].clone();
+    let edit = renamed_on_both_sides(&mut world, &id, &remote);
     world.deliver(&edit);
     world.taken_in();
     let open = world.api("GET", "/conflicts", None).body;
@@ -131,10 +136,7 @@ fn an_edit_seen_before_its_event_came_is_not_noted_again_for_a_later_edit_of_our
     let Some(broker) = broker("an_edit_seen_before_its_event_came") else { return };
     let mut world = World::start(&broker, &[]);
     let (id, remote) = in_step(&world);
-    world.outward = None;
-    rename(&world, &id, "Ours");
-    rename_there(&world, &remote, "Theirs");
-    let edit = world.events_of(&remote)[1].clone();
+    let edit = renamed_on_both_sides(&mut world, &id, &remote);
     list(&world);
     let noted = [[json!("Ours"), json!("Theirs")]];
     assert_eq!(values(&world, &id), noted, "seen in the listing");

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::super::World;
-use super::super::mix::{self, Act, Mix};
+use super::super::mix::{Act, Mix};
 use super::super::rng::{Rng, Script};
+use super::{Explored, finish};
 
 /// How far to go.
 #[derive(Clone, Copy, Debug)]
@@ -23,19 +24,8 @@ pub struct Scope {
     /// Steps of ten seconds, so that things happen in the same second and in different ones.
     pub ticks: u32,
     /// Ends early, and says so.
-    pub states_max: usize,
+    pub states_max: u64,
     pub within: Duration,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default)]
-pub struct Explored {
-    pub states: usize,
-    pub steps: u64,
-    /// Histories that came to their end: nothing was left to happen.
-    pub ends: u64,
-    pub complete: bool,
-    pub failed: Option<String>,
 }
 
 /// What is left to happen in a state.
@@ -61,26 +51,16 @@ const MAYBE: u32 = 500;
 /// A step in time.
 const TICK_MS: i64 = 10_000;
 
-/// Two fields, two values, and every fault possible.
+/// Two values, and every fault possible, each by its own chance.
 fn mix() -> Option<Mix> {
     Some(Mix {
-        customers_max: 1,
-        slow: 1000,
         lost: MAYBE,
         answer_lost: MAYBE,
         stored_error: MAYBE,
-        webhook_twice: 0,
-        webhook_dropped: 0,
         crash: MAYBE,
         two: 1000,
-        pipe: 0,
-        refused: 0,
-        normalised: 0,
         values: 2,
-        fields: 2,
-        fields_at_once: 1,
-        counted: false,
-        ..mix::named("faults")?
+        ..super::mix()?
     })
 }
 
@@ -171,10 +151,7 @@ fn outcomes(world: &World, act: Option<Act>, left: Left) -> Vec<(World, Left)> {
 
 /// Faults stop, everything is delivered, and then both sides are to be equal.
 fn end(mut world: World, ended: &mut HashSet<String>) -> Option<String> {
-    world.drain();
-    if world.failed.is_none() {
-        world.judge_end();
-    }
+    finish(&mut world);
     ended.insert(world.both_sides());
     world.failed
 }
